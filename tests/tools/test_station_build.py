@@ -1,0 +1,312 @@
+"""tools/station: a site becomes a station.json that polls the right registers, or a list of what is wrong."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware import config
+from protocol import instruments, modbus, quality, registers
+from protocol.errors import ConfigError
+from tools.station.build import build, ratio
+
+SITE = {
+    "id": "st-01",
+    "key": "0f" * 32,
+    "link": {"kind": "tcp", "host": "127.0.0.1", "port": 7311},
+    "buses": [
+        {"id": "rs485", "kind": "rtu", "path": "/dev/ttyUSB0", "baud": 9600, "parity": "N", "stopbits": 1},
+        {"id": "lan", "kind": "tcp", "host": "127.0.0.1", "port": 5021},
+    ],
+    "units": [
+        {
+            "bus": "rs485",
+            "unit": 1,
+            "profile": "supmea-sup-ph8001",
+            "poll_ms": 1000,
+            "quantities": ["ph", "temperature"],
+        },
+        {
+            "bus": "rs485",
+            "unit": 2,
+            "profile": "generic-tss",
+            "poll_ms": 10000,
+            "phase_ms": 5000,
+            "quantities": ["tss"],
+        },
+        {"bus": "lan", "unit": 1, "profile": "krohne-ifc050", "poll_ms": 1000, "rename": {"flow": "flow-in"}},
+    ],
+    "calibrations": {"tss": {"id": 7, "points": [[0.0, 0.5], [100.0, 98.0]]}},
+}
+
+
+def changed(path, value):
+    """The site with one place changed; path like ("units", 0, "unit")."""
+    site = copy.deepcopy(SITE)
+    place = site
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return site
+
+
+def faults(site):
+    with pytest.raises(ConfigError) as caught:
+        build(site)
+    assert all(fault in str(caught.value) for fault in caught.value.faults)
+    return caught.value.faults
+
+
+def test_a_station():
+    station = build(SITE)
+    assert [channel["name"] for channel in station["channels"]] == [
+        "ph",
+        "temperature",
+        "tss",
+        "flow-in",
+        "total",
+    ]
+    assert station["channels"][2] == {"name": "tss", "calibration": 7, "points": [[0.0, 0.5], [100.0, 98.0]]}
+    supmea, tss, flow = station["units"]
+    assert supmea["reads"] == [{"function": 3, "address": 0, "count": 2}]
+    assert supmea["values"][0] == {
+        "channel": 0,
+        "read": 0,
+        "at": 1,
+        "type": "int16",
+        "order": "ABCD",
+        "multiply": 1,
+        "divide": 100,
+        "offset": 0.0,
+        "min": 0.0,
+        "max": 14.0,
+        "status": None,
+    }
+    assert supmea["values"][1]["divide"] == 10 and supmea["values"][1]["at"] == 0
+    assert tss["reads"] == [{"function": 3, "address": 0, "count": 4}]
+    assert tss["statuses"] == [
+        {
+            "read": 0,
+            "at": 0,
+            "type": "uint16",
+            "mask": 65535,
+            "values": {"0": 0, "1": 1, "2": 2},
+            "otherwise": 3,
+        }
+    ]
+    assert tss["values"][0]["status"] == 0 and tss["phase_ms"] == 5000 and tss["retries"] == 2
+    assert flow["reads"] == [{"function": 4, "address": 30002, "count": 10}]
+    assert (flow["values"][0]["multiply"], flow["values"][0]["divide"]) == (3600, 1)
+    assert flow["values"][1]["type"] == "float64" and flow["values"][1]["at"] == 6
+    assert json.loads(json.dumps(station)) == station
+
+
+def test_the_firmware_accepts_it():
+    read = config.parse(json.dumps(build(SITE)).encode())
+    assert [unit.unit for unit in read.units] == [1, 2, 1]
+
+
+def one(profile, **more):
+    site = copy.deepcopy(SITE)
+    site["units"] = [{"bus": "lan", "unit": 1, "profile": profile, "poll_ms": 60000} | more]
+    del site["calibrations"]
+    return build(site)["units"][0]
+
+
+def test_a_start_command_without_words():
+    unit = one("yosemitech-y550", quantities=["cod"])
+    assert unit["start"] == [{"function": 3, "address": 0x2500, "words": [], "wait_ms": 2000}]
+    # the sensor answers whole blocks only: temperature was not chosen, and is read all the same
+    assert unit["reads"] == [{"function": 3, "address": 0x2600, "count": 5}]
+    assert [value["at"] for value in unit["values"]] == [2]
+    assert unit["statuses"][0]["at"] == 4
+
+
+def test_one_value_per_request_and_short_blocks():
+    unit = one("jxbs-3001-pm")
+    assert [(read["address"], read["count"]) for read in unit["reads"]] == [(4, 1), (9, 1)]
+    unit = one("keller-series30")
+    assert [(read["address"], read["count"]) for read in unit["reads"]] == [(0x0100, 4), (0x020C, 1)]
+
+
+def test_several_statuses_become_a_list():
+    unit = one("teledyne-t300")
+    assert unit["values"][0]["status"] == [0, 1, 2, 3, 4]
+    assert {read["function"] for read in unit["reads"]} == {2, 4}
+    assert unit["statuses"][3]["values"] == {"0": quality.OK, "1": quality.FAULT}
+
+
+@pytest.mark.parametrize("name", instruments.names())
+def test_every_profile_compiles(name):
+    """Each value and status lies in its read, at the register that its profile names."""
+    profile = instruments.load(name)
+    unit = one(name)
+    for quantity, value in zip(profile.quantities, unit["values"], strict=True):
+        read = unit["reads"][value["read"]]
+        assert read["function"] == modbus.TABLES[quantity.table]
+        assert read["address"] + value["at"] == quantity.register
+        assert value["at"] + registers.words_of(value["type"]) <= read["count"]
+        assert value["multiply"] / value["divide"] == pytest.approx(quantity.scale, rel=1e-12)
+    for status in unit["statuses"]:
+        read = unit["reads"][status["read"]]
+        assert (read["function"], read["address"] + status["at"]) in {
+            (modbus.TABLES[s.table], s.register) for s in profile.statuses
+        }
+    for read in unit["reads"]:
+        assert read["count"] <= (2000 if read["function"] < 3 else profile.link.max_block)
+
+
+def test_link_settings_of_a_line():
+    site = changed(("buses", 0), {"id": "rs485", "kind": "rtu", "path": "/dev/ttyUSB0"})
+    assert build(site)["buses"][0]["baud"] == 9600  # its units agree
+    site["units"][0]["profile"] = site["units"][1]["profile"] = "hach-ldo-aqs"
+    site["units"][0]["quantities"], site["units"][1]["quantities"] = ["do"], ["temperature"]
+    del site["calibrations"]
+    assert build(site)["buses"][0]["baud"] == 19200
+    found = faults(
+        changed(("units", 0), SITE["units"][0] | {"profile": "hach-ldo-aqs", "quantities": ["do"]})
+    )
+    assert len(found) == 1
+    assert "baud 19200" in found[0] and "baud = 9600" in found[0]
+    site = changed(
+        ("units", 0), SITE["units"][0] | {"profile": "hach-ldo-aqs", "quantities": ["do"], "baud": 9600}
+    )
+    assert build(site)["units"][0]["unit"] == 1
+    # what its source does not state is not compared
+    assert "baud" not in instruments.load("hach-codmax2").link.stated
+    site = changed(
+        ("units", 0), SITE["units"][0] | {"profile": "hach-codmax2", "quantities": ["cod"], "parity": "E"}
+    )
+    assert "parity E" in faults(site)[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("units", 1, "unit"), 1, ["units[1].unit = 1", "units[0]", "supmea", "rs485"]),
+        (("units", 0, "profile"), "supmea", ["units[0].profile", "supmea-sup-ph8001"]),
+        (("units", 0, "quantities"), ["ph", "cod"], ['no "cod"', "temperature, ph, orp"]),
+        (("units", 0, "quantities"), ["ph", "ph"], ["units[0].quantities", "once"]),
+        (("units", 2, "rename"), {"flow": "ph"}, ['channel "ph"', "units[0]", "rename"]),
+        (("units", 2, "rename"), {"flow": "total"}, ['channel "total"', "rename"]),
+        (("units", 2, "rename"), {"level": "x"}, ["rename.level", "flow, total"]),
+        (("units", 2, "rename"), {"flow": "Flow In"}, ["rename.flow", "small letters"]),
+        (("units", 0, "bus"), "rs422", ["units[0].bus", "rs485, lan"]),
+        (("units", 0, "speed"), 1, ["units[0].speed", "unknown", "poll_ms"]),
+        (("units", 0, "poll_ms"), 0, ["units[0].poll_ms", "from 10"]),
+        (("units", 1, "phase_ms"), 10000, ["units[1].phase_ms", "less than poll_ms"]),
+        (("units", 0, "poll_ms"), 10, ["bus rs485", "times the time there is", "raise poll_ms"]),
+        (("key",), "0f", ["key", "64"]),
+        (("id",), "st 1", ["id", "small letters"]),
+        (("link", "kind"), "radio", ["link.kind", "serial, tcp"]),
+        (("buses", 1, "port"), 0, ["buses[1].port", "65535"]),
+        (("buses", 1, "id"), "rs485", ['"rs485" twice', "units[2].bus"]),
+        (("units",), [], ["units", "at least one"]),
+        (("calibrations",), {"cod": {"id": 1, "points": []}}, ["calibrations.cod", "ph, temperature"]),
+        (("calibrations", "tss", "points"), [[1, 1], [1, 2]], ["calibrations.tss.points", "rise"]),
+        (("calibrations", "tss", "id"), 0, ["calibrations.tss.id", "1 to 65535"]),
+    ],
+)
+def test_faults(path, value, words):
+    found = "; ".join(faults(changed(path, value)))
+    for word in words:
+        assert word in found, found
+
+
+def test_all_faults_at_once():
+    site = changed(("key",), "x")
+    site["units"][0]["profile"] = "nothing"
+    site["units"][1]["bus"] = "nowhere"
+    site["units"][2]["quantities"] = ["level"]
+    site["extra"] = 1
+    assert len(faults(site)) >= 5
+
+
+def test_a_greeting_that_fits_no_frame_is_refused():
+    units = [
+        {"bus": "lan", "unit": i, "profile": "generic-stack-gas", "poll_ms": 1000}
+        | {
+            "rename": {
+                q.id: f"{q.id}-of-the-long-line-{i}"[:32]
+                for q in instruments.load("generic-stack-gas").quantities
+            }
+        }
+        for i in range(1, 5)
+    ]
+    site = changed(("units",), units)
+    del site["calibrations"]
+    found = faults(site)
+    assert len(found) == 1 and "44 channels do not fit" in found[0]
+    site["units"] = units[:2]
+    assert len(build(site)["channels"]) == 22
+
+
+def test_the_longest_greeting_is_what_is_measured():
+    """One more calibration point may be the one too many: build says so before the device does."""
+    site = changed(("units",), [{"bus": "lan", "unit": 1, "profile": "generic-stack-gas", "poll_ms": 1000}])
+    names = [q.id for q in instruments.load("generic-stack-gas").quantities]
+    points = [[float(i), float(i) + 0.1] for i in range(5)]
+    site["calibrations"] = {name: {"id": 1, "points": points} for name in names[:8]}
+    build(site)
+    site["calibrations"] = {name: {"id": 65535, "points": points} for name in names}
+    site["units"].append({"bus": "lan", "unit": 2, "profile": "generic-weather", "poll_ms": 1000})
+    site["units"][1]["rename"] = {"temperature": "t2", "humidity": "h2", "pressure": "p2"}
+    assert "do not fit" in faults(site)[0]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        (1.0, (1, 1)),
+        (0.1, (1, 10)),
+        (0.01, (1, 100)),
+        (0.001, (1, 1000)),
+        (10.0, (10, 1)),
+        (3600.0, (3600, 1)),
+        (0.25, (1, 4)),
+        (-0.5, (-1, 2)),
+        (0.0438126, (219063, 5000000)),
+        (1e-9, (1e-9, 1)),
+    ],
+)
+def test_scales_become_exact_ratios(scale, expected):
+    assert ratio(scale) == expected
+
+
+junk = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+places = st.sampled_from(
+    [
+        ("id",),
+        ("key",),
+        ("link",),
+        ("buses",),
+        ("units",),
+        ("calibrations",),
+        ("buses", 0),
+        ("units", 0),
+        ("link", "kind"),
+    ]
+    + [
+        ("units", 0, key)
+        for key in ("bus", "profile", "unit", "poll_ms", "phase_ms", "quantities", "rename", "baud")
+    ]
+    + [("buses", 0, key) for key in ("id", "kind", "baud", "path")]
+    + [("calibrations", "tss"), ("calibrations", "tss", "points"), ("calibrations", "tss", "id")]
+)
+
+
+@settings(max_examples=200)
+@given(places, junk)
+def test_nothing_but_config_errors(path, value):
+    try:
+        build(changed(path, value))
+    except ConfigError as error:
+        assert error.faults

@@ -1,0 +1,249 @@
+"""What a technician writes about a station's wiring, checked: every fault at once, with what to write.
+
+Two units with one address, an instrument at another baud rate than its bus, a channel named twice: all of it
+would only show up at the station, so it is refused here.
+"""
+
+from typing import NamedTuple
+
+from protocol import fields, instruments
+from protocol.calibration import check as check_points
+from protocol.errors import ConfigError
+from protocol.profile import BAUDS, Profile, Quantity
+
+CHANNELS_MAX = 64  # what the firmware keeps a place for; the frame of HELLO is usually the tighter limit
+NAME_BYTES_MAX = 32  # of a device or a channel, by messages.cddl
+RETRIES = 2
+
+_MUST = fields.MUST
+_SERIAL = (
+    ("path", fields.filled, _MUST),
+    ("baud", fields.choice(BAUDS), None),
+    ("parity", fields.choice(("N", "E", "O")), None),
+    ("stopbits", fields.choice((1, 2)), None),
+)
+_TCP = (("host", fields.filled, _MUST), ("port", fields.whole(1, 65535), _MUST))
+_LINKS = {"serial": (("path", fields.filled, _MUST), ("baud", fields.choice(BAUDS), 115200)), "tcp": _TCP}
+_BUSES = {"rtu": _SERIAL, "tcp": _TCP}
+_SITE = (
+    ("id", fields.identifier, _MUST),
+    ("key", fields.text, _MUST),
+    ("link", None, _MUST),
+    ("buses", None, _MUST),
+    ("units", None, _MUST),
+    ("calibrations", None, {}),
+)
+_UNIT = (
+    ("bus", fields.identifier, _MUST),
+    ("profile", fields.identifier, _MUST),
+    ("unit", fields.whole(1, 247), None),
+    ("poll_ms", fields.whole(10, 86400000), _MUST),
+    ("phase_ms", fields.whole(0, 86400000), 0),
+    ("quantities", fields.list_of(fields.identifier), None),
+    ("rename", None, {}),
+    ("timeout_ms", fields.whole(10, 60000), None),
+    ("retries", fields.whole(0, 10), RETRIES),
+    ("gap_ms", fields.whole(0, 60000), None),
+    ("baud", fields.choice(BAUDS), None),
+    ("parity", fields.choice(("N", "E", "O")), None),
+    ("stopbits", fields.choice((1, 2)), None),
+)
+_CALIBRATION = (("id", fields.whole(1, 0xFFFF), _MUST), ("points", None, _MUST))
+_USUAL = {"baud": 9600, "parity": "N", "stopbits": 1}
+
+
+class Unit(NamedTuple):
+    """One instrument on a bus: what the site says of it, its profile, and its channels from `first` on."""
+
+    where: str
+    given: dict
+    profile: Profile
+    quantities: list[Quantity]
+    names: list[str]
+    first: int
+
+
+class Site(NamedTuple):
+    """A checked site; `channels` are those of station.json."""
+
+    id: str
+    key: str
+    link: dict
+    buses: list[dict]
+    units: list[Unit]
+    channels: list[dict]
+
+
+def check(faults: list[str], site: object) -> Site | None:
+    """The site with defaults filled in, as far as it can be read; what is wrong is added to `faults`."""
+    given = fields.read(faults, "", site, _SITE)
+    if given is None:
+        return None
+    _check_identity(faults, given)
+    link = _by_kind(faults, "link", given["link"], _LINKS, ())
+    buses = [
+        _by_kind(faults, f"buses[{i}]", bus, _BUSES, (("id", fields.identifier, _MUST),))
+        for i, bus in enumerate(_list(faults, "buses", given["buses"]))
+    ]
+    buses = [bus for bus in buses if bus]
+    units = []
+    for i, table in enumerate(_list(faults, "units", given["units"])):
+        unit = _choose(faults, f"units[{i}]", table, sum(len(u.names) for u in units))
+        if unit:
+            units.append(unit)
+    _check_addresses(faults, buses, units)
+    for bus in buses:
+        if bus["kind"] == "rtu":
+            _settle_line(faults, bus, [unit for unit in units if unit.given["bus"] == bus["id"]])
+    channels = _channels(faults, units)
+    _calibrate(faults, channels, given["calibrations"])
+    return Site(given["id"], given["key"], link, buses, units, channels)
+
+
+def _list(faults: list[str], where: str, given: object) -> list:
+    if isinstance(given, list) and given:
+        return given
+    if given is not None:
+        faults.append(f"{where}: write a list with at least one table")
+    return []
+
+
+def _by_kind(faults: list[str], where: str, given: object, kinds: dict, more: tuple) -> dict | None:
+    """A table whose `kind` decides what else it holds."""
+    if given is None:
+        return None
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        faults.append(f"{where}.kind: write one of {', '.join(kinds)}")
+        return None
+    return fields.read(faults, where, given, (*more, ("kind", fields.text, _MUST), *kinds[kind]))
+
+
+def _check_identity(faults: list[str], given: dict) -> None:
+    if given["id"] and len(given["id"]) > NAME_BYTES_MAX:
+        faults.append(f"id: {len(given['id'])} characters, write at most {NAME_BYTES_MAX}")
+    key = given["key"]
+    if key is not None and (len(key) != 64 or key.strip("0123456789abcdef")):
+        faults.append("key: write 64 small hexadecimal digits (32 random bytes)")
+
+
+def _choose(faults: list[str], where: str, given: object, first: int) -> Unit | None:
+    """A unit with its profile, the chosen quantities and their channel names; None when it cannot be used."""
+    unit = fields.read(faults, where, given, _UNIT)
+    if unit is None or unit["profile"] is None:
+        return None
+    try:
+        profile = instruments.load(unit["profile"])
+    except ConfigError as error:
+        faults.append(f"{where}.profile: {error}")
+        return None
+    known = [quantity.id for quantity in profile.quantities]
+    ids = known if unit["quantities"] is None else unit["quantities"]
+    for id in ids:
+        if id not in known:
+            faults.append(
+                f'{where}.quantities: {profile.name} has no "{id}", write one of {", ".join(known)}'
+            )
+    if len(set(ids)) != len(ids) or not ids:
+        faults.append(f"{where}.quantities: write each quantity once, and at least one")
+    ids = [id for id in dict.fromkeys(ids) if id in known]
+    rename = unit["rename"]
+    if not isinstance(rename, dict):
+        faults.append(f'{where}.rename: write {{ quantity = "name" }}')
+        rename = {}
+    for id, name in rename.items():
+        if id not in ids:
+            faults.append(f"{where}.rename.{id}: not a chosen quantity, write one of {', '.join(ids)}")
+        if fields.identifier(name) or len(name) > NAME_BYTES_MAX:
+            faults.append(f"{where}.rename.{id}: write {fields.identifier(None)}, at most {NAME_BYTES_MAX}")
+    if unit["poll_ms"] and unit["phase_ms"] and unit["phase_ms"] >= unit["poll_ms"]:
+        faults.append(f"{where}.phase_ms = {unit['phase_ms']}: write less than poll_ms ({unit['poll_ms']})")
+    for key in ("unit", "timeout_ms", "gap_ms"):
+        if unit[key] is None:
+            unit[key] = getattr(profile.link, key)
+    quantities = [profile.quantity(id) for id in ids]
+    return Unit(where, unit, profile, quantities, [rename.get(id, id) for id in ids], first)
+
+
+def _check_addresses(faults: list[str], buses: list[dict], units: list[Unit]) -> None:
+    ids = [bus["id"] for bus in buses]
+    for id in sorted({id for id in ids if id and ids.count(id) > 1}):
+        faults.append(f'buses: "{id}" twice, write another id')
+    taken: dict[tuple, Unit] = {}
+    for unit in units:
+        if unit.given["bus"] not in ids:
+            faults.append(
+                f'{unit.where}.bus = "{unit.given["bus"]}": no such bus, '
+                f"write one of {', '.join(map(str, ids))}"
+            )
+        other = taken.setdefault((unit.given["bus"], unit.given["unit"]), unit)
+        if other is not unit:
+            faults.append(
+                f"{unit.where}.unit = {unit.given['unit']}: {other.where} ({other.profile.name}) has this "
+                f"address on bus {unit.given['bus']}; give {unit.profile.name} another one and write it here"
+            )
+
+
+def _settle_line(faults: list[str], bus: dict, units: list[Unit]) -> None:
+    """One baud rate, parity and stop bits for all units of a line; what is left open, the units decide."""
+    for key, usual in _USUAL.items():
+        wanted = {}
+        for unit in units:
+            value = unit.given[key]
+            if value is None and key in unit.profile.link.stated:
+                value = getattr(unit.profile.link, key)
+            if value is not None:
+                wanted.setdefault(value, unit)
+        if bus[key] is None:
+            bus[key] = next(iter(wanted), usual)
+        for value, unit in wanted.items():
+            if value != bus[key]:
+                faults.append(
+                    f"{unit.where}: {unit.profile.name} talks with {key} {value}, bus {bus['id']} with "
+                    f"{bus[key]}; put it on another bus, or set the instrument and write "
+                    f"{key} = {bus[key]!r} in its unit"
+                )
+
+
+def _channels(faults: list[str], units: list[Unit]) -> list[dict]:
+    owners: dict[str, str] = {}
+    channels = []
+    for unit in units:
+        for quantity, name in zip(unit.quantities, unit.names, strict=True):
+            owner = owners.setdefault(name, unit.where)
+            if owner is not unit.where or any(channel["name"] == name for channel in channels[unit.first :]):
+                faults.append(
+                    f'{unit.where}: channel "{name}" exists already ({owner}); '
+                    f'write rename = {{ {quantity.id} = "..." }}, or leave it out of quantities'
+                )
+            channels.append({"name": name, "calibration": 0, "points": []})
+    if len(channels) > CHANNELS_MAX:
+        faults.append(f"{len(channels)} channels: write at most {CHANNELS_MAX}, choose quantities")
+    return channels
+
+
+def _calibrate(faults: list[str], channels: list[dict], calibrations: object) -> None:
+    if not isinstance(calibrations, dict):
+        faults.append("calibrations: write { channel = { id = 1, points = [[raw, engineering], ...] } }")
+        return
+    by_name = {channel["name"]: channel for channel in channels}
+    for name, given in calibrations.items():
+        where = f"calibrations.{name}"
+        if name not in by_name:
+            faults.append(f"{where}: no such channel, write one of {', '.join(by_name)}")
+            continue
+        calibration = fields.read(faults, where, given, _CALIBRATION)
+        if calibration is None or calibration["points"] is None:
+            continue
+        if not isinstance(calibration["points"], list):
+            faults.append(f"{where}.points: write [[raw, engineering], ...]")
+            continue
+        try:
+            check_points(calibration["points"])
+        except ConfigError as error:
+            faults.append(f"{where}.points: {error}")
+            continue
+        by_name[name].update(
+            calibration=calibration["id"],
+            points=[[float(x) for x in point] for point in calibration["points"]],
+        )

@@ -1,0 +1,71 @@
+"""The truth file: what the simulated instruments really held, one JSON line per update.
+
+    {"t": station Unix ms of the update, "channel": symbol, "value": engineering value}
+
+The value is what the registers say after quantisation, so a perfect reader gets exactly it. A line may
+carry "state" when the instrument was in another state than RUNNING. A run that goes on in the same
+directory appends, without repeating an update that is there already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+TAIL_BYTES = 1 << 20  # how far back an older file is read: hours at any speed, and every channel is in it
+
+
+class Truth:
+    """Appends to a truth file; not thread-safe. `lines` counts what this run wrote."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open for appending. Raises OSError when the folder is missing or not writable."""
+        self.path = Path(path)
+        self.lines = 0
+        self._last_ms = self._resume()
+        self._file = self.path.open("a", encoding="utf-8")
+        self._held: dict[str, tuple[int, float]] = {}
+
+    def write(self, t_ms: int, channel: str, value: float, state: str | None = None) -> None:
+        """Note an update; ignored when the file already has this channel at `t_ms` or later."""
+        self._held[channel] = (t_ms, value)
+        if t_ms <= self._last_ms.get(channel, -1):
+            return
+        self._last_ms[channel] = t_ms
+        line = {"t": t_ms, "channel": channel, "value": value}
+        if state is not None:
+            line["state"] = state
+        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self.lines += 1
+
+    def current(self) -> dict[str, tuple[int, float]]:
+        """Channel -> (time of its last update in Unix ms, value it holds)."""
+        return dict(self._held)
+
+    def newest_ms(self) -> int | None:
+        """Time of the newest update in the file, earlier runs included; None in an empty one."""
+        return max(self._last_ms.values(), default=None)
+
+    def flush(self) -> None:
+        """Hand the lines to the operating system, so that other processes can read them."""
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _resume(self) -> dict[str, int]:
+        last: dict[str, int] = {}
+        if not self.path.exists():
+            return last
+        with self.path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().split(b"\n")
+            torn = lines.pop()  # what a killed run left half written, usually nothing
+            file.truncate(size - len(torn))
+        for line in lines[1:] if start else lines:
+            if line:
+                entry = json.loads(line)
+                last[entry["channel"]] = max(entry["t"], last.get(entry["channel"], -1))
+        return last

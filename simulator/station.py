@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import shutil
-import signal
 import sys
 from collections import deque
-from functools import partial
 from pathlib import Path
+
+from simulator.child import dying_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the packages firmware and protocol
 HEAP = "256k"  # about what a Pico W leaves to its program
 STOP_S_MAX = 15.0  # the firmware drains for at most 10 s, then prints its last line
 LINE_BYTES_MAX = 64 * 1024
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: after a fork it may be too late
 
 
 def find_micropython() -> Path | None:
@@ -107,7 +103,7 @@ class StationProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=partial(_die_with_parent, os.getpid()),
+            preexec_fn=dying_with_parent(),
         )
         self._readers = [
             asyncio.create_task(self._read(self._process.stdout)),
@@ -158,10 +154,3 @@ class StationProcess:
                 self.ledger = entry
             else:
                 self.other_lines.append(line.decode("utf-8", "replace").rstrip())
-
-
-def _die_with_parent(parent: int) -> None:
-    # Runs in the child between fork and exec: nothing here may take a lock.
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before the signal was set
-        os._exit(1)

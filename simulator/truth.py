@@ -43,10 +43,6 @@ class Truth:
         """Channel -> (time of its last update in Unix ms, value it holds)."""
         return dict(self._held)
 
-    def newest_ms(self) -> int | None:
-        """Time of the newest update in the file, earlier runs included; None in an empty one."""
-        return max(self._last_ms.values(), default=None)
-
     def flush(self) -> None:
         """Hand the lines to the operating system, so that other processes can read them."""
         self._file.flush()
@@ -55,17 +51,33 @@ class Truth:
         self._file.close()
 
     def _resume(self) -> dict[str, int]:
-        last: dict[str, int] = {}
         if not self.path.exists():
-            return last
-        with self.path.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = file.seek(max(0, size - TAIL_BYTES))
-            lines = file.read().split(b"\n")
-            torn = lines.pop()  # what a killed run left half written, usually nothing
-            file.truncate(size - len(torn))
-        for line in lines[1:] if start else lines:
-            if line:
-                entry = json.loads(line)
-                last[entry["channel"]] = max(entry["t"], last.get(entry["channel"], -1))
-        return last
+            return {}
+        lines, torn = _tail(self.path)
+        os.truncate(self.path, self.path.stat().st_size - torn)
+        return _newest(lines)
+
+
+def newest_ms(path: Path | str) -> int | None:
+    """Time of the newest update in a truth file; None when there is none."""
+    path = Path(path)
+    return max(_newest(_tail(path)[0]).values(), default=None) if path.exists() else None
+
+
+def _tail(path: Path) -> tuple[list[bytes], int]:
+    """The whole lines near the end, and the bytes of what a killed run left half written after them."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    torn = lines.pop()
+    return [line for line in (lines[1:] if start else lines) if line], len(torn)
+
+
+def _newest(lines: list[bytes]) -> dict[str, int]:
+    """Channel -> time of its newest update in these lines."""
+    last: dict[str, int] = {}
+    for line in lines:
+        entry = json.loads(line)
+        last[entry["channel"]] = max(entry["t"], last.get(entry["channel"], -1))
+    return last

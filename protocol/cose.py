@@ -1,0 +1,100 @@
+# COSE_Mac0 (RFC 9052, section 6.2), in the one shape that Quantrac uses:
+#
+#   17([ << {1: 5} >>, {4: kid}, payload, tag ])      alg 5 = HMAC 256/256, kid = device id, external_aad =
+#   h''
+#
+# Rule 1: one payload under one key has exactly one encoding. open() compares constant bytes, so that nothing
+#         else (other order, other lengths, further headers, a detached payload) ever reaches the key.
+# Rule 2: nothing of a body is used before its tag has been compared, in constant time. kid_of() is for
+#         counting only.
+# Rule 3: the two pads are hashed when the Mac0 is made, not with each message.
+#
+# seal and open raise AuthError, nothing else; the constructor raises ConfigError.
+
+from protocol._compat import bytes_of, compare_digest, const, keyed_sha256, text_of
+from protocol.errors import AuthError, ConfigError
+
+TAG_BYTES = const(32)
+KID_BYTES_MAX = const(32)  # a device id
+_PAYLOAD_MAX = const(0xFFFF)
+
+_HEAD = b"\xd1\x84\x43\xa1\x01\x05\xa1\x04"  # tag 17, array of 4, << {1: 5} >>, map of one: 4 =>
+_TAG_HEAD = b"\x58\x20"  # byte string of 32
+_MAC_HEAD = b"\x84\x64MAC0\x43\xa1\x01\x05\x40"  # RFC 9052 MAC_structure up to its payload
+_BLOCK = const(64)  # of SHA-256
+
+
+def _bytes_head(length):
+    if length < 24:
+        return bytes((0x40 | length,))
+    if length < 256:
+        return bytes((0x58, length))
+    return bytes((0x59, length >> 8, length & 255))
+
+
+class Mac0:
+    # kid: device id, 1 to 32 bytes of UTF-8; key: 32 bytes.
+    def __init__(self, kid, key):
+        if not isinstance(key, bytes) or len(key) != 32:
+            raise ConfigError("a link key has 32 bytes: write 64 hexadecimal digits")
+        try:
+            name = bytes_of(kid)
+        except (ValueError, AttributeError, TypeError):
+            name = b""
+        if not 1 <= len(name) <= KID_BYTES_MAX:
+            raise ConfigError("a device id has 1 to 32 bytes: shorten it")
+        self.kid = kid
+        self._prefix = _HEAD + _bytes_head(len(name)) + name
+        self._at = len(self._prefix)
+        pad = key + bytes(_BLOCK - 32)
+        self._inner = keyed_sha256(bytes([b ^ 0x36 for b in pad]) + _MAC_HEAD)
+        self._outer = keyed_sha256(bytes([b ^ 0x5C for b in pad]))
+        # bytes that a body adds to a payload of 256 bytes and more: a payload of framing.MAX_BODY - overhead
+        # fits
+        self.overhead = self._at + 3 + 2 + TAG_BYTES
+
+    def seal(self, payload):
+        length = len(payload)
+        if length > _PAYLOAD_MAX:
+            raise AuthError(f"a payload of {length} bytes is too long to seal: split it")
+        content = _bytes_head(length) + payload
+        return self._prefix + content + _TAG_HEAD + self._outer(self._inner(content))
+
+    def open(self, body):
+        if not body.startswith(self._prefix) or body[-34:-32] != _TAG_HEAD:
+            raise AuthError("not a message of this device, or not in the shape we use")
+        content = body[self._at : -34]
+        if not compare_digest(self._outer(self._inner(content)), body[-32:]):
+            raise AuthError("wrong tag: another key, or changed on the way")
+        length = len(content)
+        if length < 25:
+            at = 1
+        elif length < 258:
+            at = 2
+        else:
+            at = 3
+        if not length or content[:at] != _bytes_head(length - at):
+            raise AuthError("the payload's length is wrong")
+        return content[at:]
+
+
+# The key id of something in our shape, or None. Not authenticated: good for counting, not for acting.
+def kid_of(body):
+    if not body.startswith(_HEAD) or len(body) < 10:
+        return None
+    length = body[8]
+    if length == 0x58:
+        length = body[9]
+        at = 10
+        if length < 24:
+            return None
+    else:
+        length -= 0x40
+        at = 9
+    name = body[at : at + length]
+    if not 1 <= length <= KID_BYTES_MAX or len(name) != length or (at == 9 and length > 23):
+        return None
+    try:
+        return text_of(name)
+    except ValueError:
+        return None

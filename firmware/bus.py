@@ -1,0 +1,240 @@
+# Modbus masters: one request out, one answer back. RtuLine for RS-485, TcpLine for Modbus TCP.
+#
+# Rule 1: one transaction at a time. transact() returns the registers, or raises
+#           NoReply         nothing came within the unit's time-out
+#           BadReply        something came that is no answer to this request (protocol.errors)
+#           ExceptionReply  the instrument said no (protocol.errors)
+#           LineDown        there is no line at the moment: no device file, no connection
+#         Retries are the poller's business.
+# Rule 2: an RTU frame is everything between two silences. An answer with anything before or after it is a
+#         BadReply, and the line is read until it falls silent. Only a copy of our own request (an echoing
+#         adapter) and a whole valid frame of another unit (its late answer) are taken away first, and
+#         counted.
+# Rule 3: RTU has no numbers on its frames. A late answer of the same unit can only be kept away by not asking
+#         that unit while one may still come: the poller leaves it alone for another time-out after each
+#         failure (LATE in poller.py), and what came meanwhile is thrown away before the next request.
+# Rule 4: over TCP an answer carries the number of its request; one with another number is skipped and
+#         counted.
+
+from firmware.backoff import Backoff
+from protocol import modbus
+from protocol.errors import BadReply, ProtocolError
+
+FRAME_MAX = 256  # bytes, of an RTU frame
+SILENT_MAX = 3  # unanswered requests in a row before a TCP connection counts as dead (its peer lost power)
+QUIET_MAX_MS = 300  # a line that has not been silent for so long is not going to be: somebody babbles
+
+
+class NoReply(ProtocolError):
+    pass
+
+
+class LineDown(ProtocolError):
+    pass
+
+
+# bus: a table of station.json
+def open_line(board, bus):
+    return TcpLine(board, bus) if bus["kind"] == "tcp" else RtuLine(board, bus)
+
+
+class Line:
+    def __init__(self, board, bus):
+        self.id = bus["id"]
+        self.noise_bytes = 0  # thrown away
+        self.strays = 0  # whole answers that came too late, or from another unit
+        self.echoes = 0
+        self._board = board
+        self._bus = bus
+        self._stream = None
+        self._backoff = Backoff(board)
+        self._closed_at = 0
+        self._wait_ms = 0
+
+    # Whether a stream had to be opened for it.
+    async def _ready(self):
+        board = self._board
+        if self._stream is not None:
+            return False
+        if self._wait_ms and board.ticks_diff(board.ticks_ms(), self._closed_at) < self._wait_ms:
+            raise LineDown(f"bus {self.id} is not there, waiting before the next attempt")
+        try:
+            self._stream = await self._open()
+        except OSError as error:
+            gone = error
+        else:
+            self._backoff.reset()
+            self._wait_ms = 0
+            return True
+        self._put_off()
+        raise LineDown(f"bus {self.id} cannot be opened: {gone}")
+
+    def _put_off(self):
+        self._closed_at = self._board.ticks_ms()
+        self._wait_ms = self._backoff.take()
+
+    def close(self):
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class RtuLine(Line):
+    def __init__(self, board, bus):
+        super().__init__(board, bus)
+        self._silence_ms = -(-modbus.silence_us(bus["baud"]) // 1000)
+
+    async def _open(self):
+        return await self._board.open_rtu(self._bus)
+
+    async def transact(self, unit, pdu, timeout_ms):
+        await self._ready()
+        try:
+            return await self._ask(self._stream, unit, pdu, timeout_ms)
+        except OSError as error:
+            gone = error
+        self.close()
+        self._put_off()
+        raise LineDown(f"bus {self.id} has gone: {gone}")
+
+    async def _ask(self, stream, unit, pdu, timeout_ms):
+        stale = stream.read_now()
+        if stale:
+            self.noise_bytes += len(stale)
+            if not await self._drain(stream):
+                raise BadReply(
+                    f"bus {self.id} never falls silent: an instrument babbles, or the baud rate is wrong"
+                )
+        adu = modbus.rtu(unit, pdu)
+        await stream.write(adu)
+        answer = await self._collect(stream, adu, pdu, timeout_ms)
+        if not answer:
+            raise NoReply(f"unit {unit} on {self.id} did not answer within {timeout_ms} ms")
+        try:
+            return modbus.parse_rtu(answer, unit, pdu)
+        except BadReply:
+            self.noise_bytes += len(answer)
+            await self._drain(stream)
+            raise
+
+    # Everything that came, up to the silence behind a whole answer, or until the time was up.
+    async def _collect(self, stream, adu, pdu, timeout_ms):
+        board = self._board
+        whole = modbus.rtu_reply_length(pdu)
+        reads = pdu[0] <= 4  # the answer to a write may look like the request
+        answer = b""
+        stray = b""
+        began = board.ticks_ms()
+        while True:
+            left_ms = timeout_ms - board.ticks_diff(board.ticks_ms(), began)
+            data = await stream.read(FRAME_MAX, left_ms) if left_ms > 0 else b""
+            if not data:
+                return answer or stray
+            answer += data
+            if reads and answer[: len(adu)] == adu:
+                self.echoes += 1
+                answer = answer[len(adu) :]
+            elif reads and adu.startswith(answer):
+                continue  # the beginning of an echo, or nothing yet
+            if not answer:
+                continue
+            if answer[0] != adu[0] and _is_frame(answer):
+                self.strays += 1
+                stray = answer
+                answer = b""
+                continue
+            expected = modbus.EXCEPTION_LENGTH if len(answer) > 1 and answer[1] & 0x80 else whole
+            if len(answer) >= expected:
+                return answer + await stream.read(FRAME_MAX, self._silence_ms)
+
+    # Read until the line is silent; False when it never is.
+    async def _drain(self, stream):
+        board = self._board
+        began = board.ticks_ms()
+        while True:
+            data = await stream.read(FRAME_MAX, self._silence_ms)
+            if not data:
+                return True
+            self.noise_bytes += len(data)
+            if board.ticks_diff(board.ticks_ms(), began) > QUIET_MAX_MS:
+                return False
+
+
+def _is_frame(data):
+    if len(data) < modbus.EXCEPTION_LENGTH:
+        return False
+    return modbus.crc16(data[:-2]) == data[-2] | data[-1] << 8
+
+
+class TcpLine(Line):
+    def __init__(self, board, bus):
+        super().__init__(board, bus)
+        self._transaction = 0
+        self._held = b""  # bytes of an answer that has not come whole
+        self._silent = 0  # requests in a row after which nothing at all came
+
+    async def _open(self):
+        self._held = b""
+        self._silent = 0
+        return await self._board.open_tcp(self._bus["host"], self._bus["port"])
+
+    async def transact(self, unit, pdu, timeout_ms):
+        fresh = await self._ready()
+        try:
+            return await self._ask(unit, pdu, timeout_ms)
+        except OSError as error:
+            self.close()
+            gone = error
+        if not fresh:  # servers hang up on a connection that was idle: that is no fault yet
+            await self._ready()
+            try:
+                return await self._ask(unit, pdu, timeout_ms)
+            except OSError as error:
+                self.close()
+                gone = error
+        self._put_off()
+        raise LineDown(f"bus {self.id} has gone: {gone}")
+
+    async def _ask(self, unit, pdu, timeout_ms):
+        board = self._board
+        self._transaction = self._transaction + 1 & 0xFFFF
+        number = self._transaction
+        await self._stream.write(modbus.tcp(number, unit, pdu))
+        began = board.ticks_ms()
+        while True:
+            left_ms = timeout_ms - board.ticks_diff(board.ticks_ms(), began)
+            answer = await self._frame(left_ms)
+            if not answer:
+                self._silent += 1
+                if self._silent >= SILENT_MAX:
+                    self.close()
+                raise NoReply(f"unit {unit} on {self.id} did not answer within {timeout_ms} ms")
+            if answer[0] << 8 | answer[1] != number:
+                self.strays += 1
+                continue
+            return modbus.parse_tcp(answer, number, unit, pdu)
+
+    # One whole answer, or nothing when the time was up: what came of it is kept for the next call.
+    async def _frame(self, timeout_ms):
+        board = self._board
+        began = board.ticks_ms()
+        need = modbus.TCP_HEAD
+        while True:
+            if len(self._held) >= need:
+                if need > modbus.TCP_HEAD:
+                    answer = self._held[:need]
+                    self._held = self._held[need:]
+                    return answer
+                try:
+                    need += modbus.tcp_rest(self._held[: modbus.TCP_HEAD])
+                except BadReply:
+                    self.noise_bytes += len(self._held)
+                    self.close()  # nothing in such a stream tells where the next answer begins
+                    raise
+                continue
+            left_ms = timeout_ms - board.ticks_diff(board.ticks_ms(), began)
+            data = await self._stream.read(FRAME_MAX + modbus.TCP_HEAD, left_ms) if left_ms > 0 else b""
+            if not data:
+                return b""
+            self._silent = 0
+            self._held += data

@@ -1,0 +1,139 @@
+# The link to the gateway: what the session wants to say goes out as authenticated frames, and back.
+#
+# Rule 1: a link that cannot be opened, breaks or falls silent is opened again after a jittered back-off.
+#         Nothing that comes in can end this task: noise, frames of others and broken messages are counted.
+# Rule 2: nothing of a frame is used before its tag is checked, and nothing of a message before the session
+#         took it.
+# Rule 3: the time is taken only from a message that moves the session on (a WELCOME, an ACK of more than
+#         before), so that nobody sets the clock by replaying an old frame.
+# Rule 4: every connection begins with a zero byte, which ends whatever half frame the line still holds.
+
+import asyncio
+
+from firmware.backoff import Backoff
+from protocol import framing, messages
+from protocol.errors import AuthError, CodecError
+from protocol.session import GREETING, LIVE
+
+READ_BYTES = 128  # an ACK takes 100
+WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so long is not there
+SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
+NAP_MS = 250  # how often the session's own clocks (repeat, time-out, pause) are looked at
+
+
+class Uplink:
+    # on_ahead(boot): the gateway holds records of that boot, which this device has not reached
+    def __init__(self, board, link, session, mac, clock, store, on_ahead):
+        self.bad_frames = 0  # whole frames with a wrong tag or content
+        self.losses = 0  # links that were live and broke
+        self._board = board
+        self._link = link
+        self._session = session
+        self._mac = mac
+        self._clock = clock
+        self._store = store
+        self._on_ahead = on_ahead
+        self._decoder = framing.Decoder()
+        self._wake = asyncio.Event()
+        self._heard_at = 0
+        store.on_put = self._wake.set
+
+    @property
+    def noise(self):
+        return self._decoder.noise
+
+    async def run(self):
+        board = self._board
+        backoff = Backoff(board)
+        while True:
+            stream = None
+            try:
+                stream = await board.open_link(self._link)
+                self._heard_at = board.ticks_ms()
+                await self._serve(stream, backoff)
+            except (OSError, asyncio.TimeoutError):  # noqa: UP041 (MicroPython has no other)
+                pass
+            finally:
+                if stream is not None:
+                    stream.close()
+            self._lost()
+            await board.sleep_ms(backoff.take())
+
+    def _lost(self):
+        live = self._session.state == LIVE
+        self._session.link_down(self._board.ticks_ms())
+        if live:
+            self.losses += 1
+            self._store.event(messages.LINK_LOST, "")
+
+    # Returns or raises OSError when the link is to be opened anew.
+    async def _serve(self, stream, backoff):
+        board = self._board
+        session = self._session
+        session.link_up(board.ticks_ms())
+        gone = []  # becomes true when the reader has ended, for whatever reason
+        reader = asyncio.create_task(self._read(stream, backoff, gone))
+        try:
+            await asyncio.wait_for(stream.write(b"\0"), WRITE_MS / 1000)
+            while not gone and not self._silent():
+                self._wake.clear()
+                message = session.next(board.ticks_ms())
+                if message is not None:
+                    frame = framing.encode(self._mac.seal(messages.encode(message)))
+                    await asyncio.wait_for(stream.write(frame), WRITE_MS / 1000)
+                    await board.sleep_ms(0)
+                    continue
+                try:
+                    await asyncio.wait_for(self._wake.wait(), NAP_MS / 1000)
+                except asyncio.TimeoutError:  # noqa: UP041
+                    pass
+        finally:
+            reader.cancel()
+
+    def _silent(self):
+        board = self._board
+        return self._store.held > 0 and board.ticks_diff(board.ticks_ms(), self._heard_at) > SILENT_MS
+
+    async def _read(self, stream, backoff, gone):
+        try:
+            while True:
+                data = await stream.read(READ_BYTES)
+                for body in self._decoder.feed(data):
+                    self._receive(body, backoff)
+        except OSError:
+            pass
+        finally:
+            gone.append(True)
+            self._wake.set()
+
+    def _receive(self, body, backoff):
+        board = self._board
+        try:
+            message = messages.decode(self._mac.open(body))
+        except (AuthError, CodecError):
+            self.bad_frames += 1
+            return
+        self._heard_at = board.ticks_ms()
+        session = self._session
+        greeting = session.state == GREETING
+        told = None
+        moved = False
+        for happening in session.receive(message, board.ticks_ms()):
+            if happening[0] == "time":
+                told = happening
+            elif happening[0] == "acked":
+                moved = True
+            elif happening[0] == "ahead":
+                self._on_ahead(happening[1])
+                session.link_up(board.ticks_ms())  # greet again, under the new boot number
+        if session.state == LIVE:
+            backoff.reset()
+            if told and (moved or greeting):
+                self._tell(told[1], told[2])
+        self._wake.set()
+
+    def _tell(self, time_ms, trusted):
+        before = self._clock.now()
+        step_ms = self._clock.tell(time_ms, trusted)
+        if step_ms:
+            self._store.event(messages.CLOCK_STEP, f"{step_ms} ms, from {before} to {self._clock.now()}")

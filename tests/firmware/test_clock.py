@@ -1,0 +1,79 @@
+# runs on: cpython, micropython
+from firmware.clock import DEAD_MS, SLEW, STEP_MS, Clock
+from tests.firmware.bench_board import BenchBoard
+
+TOLD_MS = 1760000000000
+
+
+def _told(speed=1):
+    board = BenchBoard(speed)
+    board.now_ms = 5000
+    clock = Clock(board)
+    clock.tell(TOLD_MS, True)
+    return board, clock
+
+
+def test_ticks_until_told():
+    board = BenchBoard()
+    clock = Clock(board)
+    board.now_ms = 1234
+    assert clock.stamp() == (1234, 0)
+    assert clock.tell(TOLD_MS, False) == 0
+    assert clock.stamp() == (1234, 0)
+    assert clock.epoch == 0
+
+
+def test_first_telling_is_no_step_but_a_new_epoch():
+    board, clock = _told()
+    assert clock.stamp() == (TOLD_MS, 1)
+    assert clock.epoch == 1
+    board.now_ms += 777
+    assert clock.stamp() == (TOLD_MS + 777, 1)
+    assert clock.ticks() == 5777
+
+
+def test_small_differences_are_ignored():
+    board, clock = _told()
+    for error_ms in (-DEAD_MS, -1, 0, 1, DEAD_MS):
+        assert clock.tell(TOLD_MS + error_ms, True) == 0
+        assert clock.now() == TOLD_MS
+    board.now_ms += 100000
+    assert clock.now() == TOLD_MS + 100000
+
+
+def test_a_large_difference_is_a_step():
+    for error_ms in (STEP_MS + 1, -STEP_MS - 1, 3600000, -86400000 * 365):
+        _, clock = _told()
+        assert clock.tell(TOLD_MS + error_ms, True) == error_ms
+        assert clock.now() == TOLD_MS + error_ms
+        assert clock.epoch == 2
+
+
+def test_an_untrusted_time_never_moves_a_told_clock():
+    _, clock = _told()
+    assert clock.tell(TOLD_MS + 3600000, False) == 0
+    assert clock.stamp() == (TOLD_MS, 1)
+
+
+def test_slewing_reaches_the_told_time_and_never_runs_backwards():
+    for error_ms in (1500, -1500):
+        board, clock = _told()
+        began = board.now_ms
+        last = clock.now()
+        for _ in range(1500 * SLEW // 37 + 100):
+            board.now_ms += 37
+            now = clock.now()
+            assert now >= last
+            last = now
+            # told again and again, as by acknowledgements that come faster than a slew moves
+            assert clock.tell(TOLD_MS + error_ms + board.now_ms - began, True) == 0
+        assert abs(clock.now() - (TOLD_MS + error_ms + board.now_ms - began)) <= DEAD_MS
+        assert clock.epoch == 1
+
+
+def test_limits_grow_with_a_simulated_speed():
+    _, clock = _told(30)
+    assert clock.tell(clock.now() + 30 * DEAD_MS, True) == 0
+    assert clock.tell(clock.now() + 30 * STEP_MS, True) == 0
+    assert clock.epoch == 1
+    assert clock.tell(clock.now() + 30 * STEP_MS + 1, True) != 0

@@ -1,0 +1,85 @@
+"""Five units and twelve channels in the heap of a small board, through an outage that fills its memory."""
+
+import asyncio
+import json
+
+from firmware import config
+from protocol.instruments import load
+from tests.firmware.bench import (
+    Device,
+    Gateway,
+    open_link,
+    serial_server,
+    station,
+    tcp_server,
+    unit,
+    until,
+    value,
+)
+from tools.station.build import build
+
+STATES = {
+    "read": 0,
+    "at": 7,
+    "type": "uint16",
+    "mask": 65535,
+    "values": {"0": 0, "1": 1, "2": 2},
+    "otherwise": 3,
+}
+
+
+def _units() -> list[dict]:
+    def three(number: int, first: int, n: int) -> dict:
+        values = [value(first + k, 2 * k, min=0.0, max=1000.0, status=0) for k in range(n)]
+        return unit(number, values, statuses=[STATES], timeout_ms=500)
+
+    last = unit(9, [value(11, 0)], bus="lan", timeout_ms=500)
+    return [three(2, 0, 3), three(3, 3, 3), three(4, 6, 3), three(5, 9, 2), last]
+
+
+def test_twelve_channels_live_in_192_kilobytes(tmp_path):
+    async def main():
+        gateway = Gateway()
+        link = await open_link("serial", gateway, tmp_path)
+        served = {number: [0x41C8, number] * 3 + [0, 0] for number in (2, 3, 4, 5)}
+        async with serial_server(tmp_path, served, 115200), tcp_server({9: [0x41C8, 9] + [0] * 6}) as port:
+            device = await Device(
+                "micropython", station(tmp_path, link.settings, _units(), port), "192k"
+            ).start()
+            await until(lambda: len(gateway.rows()) > 100, "readings")
+            gateway.mute = True
+            await until(lambda: device.last["discarded"] > 100, "the memory is full")
+            assert device.last["held"] == device.last["capacity"] >= 256
+            gateway.mute = False
+            await until(lambda: device.last["held"] < 100, "the backlog is gone")
+            last = await device.stop()  # fails on any exception, a MemoryError among them
+        await link.close()
+        assert last["acked"] == last["emitted"] and gateway.doubled == 0
+        assert {row[3] for row in gateway.rows(0)} == {0x41C80002}
+
+    asyncio.run(main())
+
+
+def test_what_the_tools_build_is_what_the_device_takes():
+    profiles = ["hach-codmax2", "aqualabo-ntu", "generic-water", "keller-series30", "yosemitech-y504"]
+    site = {
+        "id": "st-01",
+        "key": "11" * 32,
+        "link": {"kind": "tcp", "host": "127.0.0.1", "port": 7311},
+        "buses": [{"id": f"line{i}", "kind": "rtu", "path": f"/dev/ttyS{i}"} for i in range(len(profiles))],
+        "units": [
+            {"bus": f"line{i}", "unit": i + 2, "profile": name, "poll_ms": 10000}
+            for i, name in enumerate(profiles)
+        ],
+    }
+    quantities = {}
+    for i, entry in enumerate(
+        site["units"]
+    ):  # profiles may name the same quantity: tell them apart by the unit
+        entry["rename"] = {
+            quantity.id: f"{quantity.id}-{i}" for quantity in load(entry["profile"]).quantities
+        }
+        quantities[i] = len(entry["rename"])
+    parsed = config.parse(json.dumps(build(site)).encode())
+    assert [len(one.values) for one in parsed.units] == list(quantities.values())
+    assert len(parsed.channels) == sum(quantities.values())

@@ -1,0 +1,157 @@
+"""`quantrac gateway check`: what is wrong with a configuration, and what is allowed but probably not meant.
+
+A fault stops the gateway from starting. A warning does not: it names a trap, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway import config as configuration
+from gateway.config import (
+    BusSource,
+    Channel,
+    Config,
+    DeviceSource,
+    FileDestination,
+    MqttDestination,
+)
+from gateway.config_lines import Place, line_of, lines
+from gateway.errors import Fault
+
+RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
+UNSENT_YET = ("hours", "alerts", "events", "checkpoints", "status")  # kinds that no part makes yet
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PLACEHOLDER = "XX"  # how the codes begin that `init` writes
+
+Found = tuple[Place, str, str]
+
+
+def check(path: Path | str) -> tuple[list[Fault], list[Fault]]:
+    """(faults, warnings) of the configuration in `path`; warnings only when there are no faults."""
+    config, faults = configuration.read(path)
+    if config is None:
+        return faults, []
+    places = lines(Path(path).read_text(encoding="utf-8-sig").replace("\r\n", "\n"))
+    warnings = []
+    for place, what, instead in _warnings(config):
+        line = line_of(places, place)
+        at = f"{path}:{line}" if line else str(path)
+        warnings.append(Fault(f"{at}: {configuration.spoken(place)}", what, instead))
+    return faults, warnings
+
+
+def _warnings(config: Config) -> Iterator[Found]:
+    yield from _station(config)
+    yield from _gateway(config)
+    files = any(isinstance(destination, FileDestination) for destination in config.destination)
+    for index, channel in enumerate(config.channel):
+        yield from _channel(("channel", index), channel, config.gateway.window_minutes, files)
+    yield from _sources(config)
+    yield from _destinations(config)
+    if config.witness:
+        yield ("witness",), "This version does not ask witnesses yet.", "Leave it; nothing is lost by it."
+
+
+def _station(config: Config) -> Iterator[Found]:
+    for name in ("province", "facility", "code"):
+        value = getattr(config.station, name)
+        if value.startswith(PLACEHOLDER):
+            what = f"'{value}' is the placeholder that init wrote."
+            yield ("station", name), what, "Write the code exactly as the department assigned it."
+
+
+def _gateway(config: Config) -> Iterator[Found]:
+    gateway = config.gateway
+    if gateway.window_minutes != 5:
+        what = f"Windows of {gateway.window_minutes} minutes are not the regulation's 5."
+        yield ("gateway", "window_minutes"), what, "Write 5, unless the department agreed to another length."
+    if gateway.web.host not in LOOPBACK:
+        what = f"The page listens on {gateway.web.host}: everyone in that network can read it."
+        yield ("gateway", "web"), what, 'Write host = "127.0.0.1", unless that is meant.'
+
+
+def _channel(place: Place, channel: Channel, window_minutes: int, files: bool) -> Iterator[Found]:
+    if files and not channel.unit and not channel.unit_when_none:
+        yield (
+            (*place, "unit"),
+            f"{channel.symbol} has no unit: receivers that split at white space lose its fault flag (02).",
+            "Ask the department; if it takes a '-', write unit_when_none = \"-\".",
+        )
+    if unicodedata.normalize("NFC", channel.symbol) != channel.symbol:
+        what = (
+            f"{channel.symbol} is written with separate accents; the receiver compares symbols byte by byte."
+        )
+        yield (
+            (*place, "symbol"),
+            what,
+            f'Write the composed form "{unicodedata.normalize("NFC", channel.symbol)}".',
+        )
+    limit = channel.limits.max
+    if limit is not None and channel.plausible is not None:
+        reach = channel.plausible[1]
+        if not _symmetric(channel) and reach < RANGE_TO_LIMIT_MIN * limit:
+            yield (
+                (*place, "plausible"),
+                f"The range of {channel.symbol} ends at {reach:g}, below 3 times its limit {limit:g}.",
+                f"The regulation asks for a measuring range up to {RANGE_TO_LIMIT_MIN * limit:g} or more.",
+            )
+    source = channel.source
+    if isinstance(source, BusSource) and source.poll_ms > window_minutes * 60_000:
+        what = f"{channel.symbol} is read every {source.poll_ms} ms, less than once in a window."
+        yield (*place, "source", "poll_ms"), what, f"Write at most {window_minutes * 60_000} ms."
+
+
+def _symmetric(channel: Channel) -> bool:
+    """pH has a scale, not a range that could reach three times a limit."""
+    return channel.symbol.lower() == "ph" or channel.limits.min is not None
+
+
+def _sources(config: Config) -> Iterator[Found]:
+    seen: dict[tuple[object, ...], str] = {}
+    used: set[tuple[str, str]] = set()
+    for index, channel in enumerate(config.channel):
+        source = channel.source
+        if isinstance(source, DeviceSource):
+            key: tuple[object, ...] = ("device", source.device, source.quantity)
+            used.add(("device", source.device))
+        else:
+            key = ("bus", source.bus, source.unit, source.table, source.register)
+            used.add(("bus", source.bus))
+        if key in seen:
+            what = f"{channel.symbol} is read from the same place as {seen[key]}."
+            yield ("channel", index, "source"), what, "Correct one of them, unless both are meant."
+        seen.setdefault(key, channel.symbol)
+    for kind, items in (("device", config.device), ("bus", config.bus)):
+        for index, item in enumerate(items):
+            if (kind, item.id) not in used:
+                yield (
+                    (kind, index),
+                    f"No channel is read from the {kind} '{item.id}'.",
+                    "Add one, or remove it.",
+                )
+
+
+def _destinations(config: Config) -> Iterator[Found]:
+    if not config.destination:
+        what = "There is no destination: values are measured and kept, but sent to nobody."
+        yield ("destination",), what, "Add a [[destination]]."
+    for index, destination in enumerate(config.destination):
+        place = ("destination", index)
+        unsent = [kind for kind in destination.send if kind in UNSENT_YET]
+        if unsent:
+            what = f"This version does not make {', '.join(unsent)} yet."
+            yield (*place, "send"), what, "Leave it; they are sent once a later version makes them."
+        if not destination.send:
+            yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'
+        if isinstance(destination, MqttDestination) and not destination.tls:
+            if destination.password_file is not None:
+                what = "The password goes to the broker unencrypted, where anyone on the way can read it."
+                yield (*place, "tls"), what, "Write tls = true and ca_file, unless the line is private."
+            elif destination.host not in LOOPBACK:
+                what = (
+                    "Nothing proves that the broker is the right one, and anyone on the way can read along."
+                )
+                yield (*place, "tls"), what, "Write tls = true and ca_file, unless the line is private."

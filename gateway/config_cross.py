@@ -1,0 +1,189 @@
+"""What no single table of the configuration can know: that names are unique, that what is named exists,
+that two things do not want the same port, and that the files with secrets are there and private.
+
+`across(table, parts, base)` yields (place, what, instead). `table` is the raw TOML (names and files are
+checked even where a table has other faults); `parts` holds the tables that are good, by index; relative paths
+start at `base`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.config_lines import Place
+from gateway.config_links import ModbusRtu, SerialLink, TcpListen
+from gateway.config_model import BusSource, FileDestination, MqttDestination, SftpDestination
+
+Found = tuple[Place, str, str]
+WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
+SECRET_BYTES_MAX = 64_000
+
+
+def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator[Found]:
+    """Every fault between tables and in the files they name."""
+    yield from _unique(table)
+    yield from _sources(table, parts["channel"])
+    yield from _shared(parts)
+    yield from _files(table, base)
+    for index, destination in parts["destination"].items():
+        yield from _destination(("destination", index), destination)
+    if not table.get("channel"):
+        yield ("channel",), "There is no channel, so there is nothing to measure.", "Add a [[channel]]."
+
+
+def _tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
+    items = table.get(key)
+    return (
+        [(i, item) for i, item in enumerate(items) if isinstance(item, dict)]
+        if isinstance(items, list)
+        else []
+    )
+
+
+def _unique(table: dict[str, Any]) -> Iterator[Found]:
+    for key, name in (("device", "id"), ("bus", "id"), ("destination", "id"), ("channel", "symbol")):
+        seen: dict[str, int] = {}
+        for index, item in _tables(table, key):
+            value = item.get(name)
+            if not isinstance(value, str):
+                continue
+            if value in seen:
+                what = f"'{value}' is already the {name} of {key}[{seen[value]}]."
+                yield (key, index, name), what, f"Give each {key} its own {name}."
+            seen.setdefault(value, index)
+
+
+def _sources(table: dict[str, Any], channels: dict[int, Any]) -> Iterator[Found]:
+    known = {
+        key: {item["id"] for _, item in _tables(table, key) if isinstance(item.get("id"), str)}
+        for key in ("device", "bus")
+    }
+    for index, item in _tables(table, "channel"):
+        source = item.get("source")
+        for key in ("device", "bus"):
+            name = source.get(key) if isinstance(source, dict) else None
+            if isinstance(name, str) and name not in known[key]:
+                there = ", ".join(sorted(known[key])) or "none"
+                instead = f'Add a [[{key}]] with id = "{name}", or use one that exists: {there}.'
+                yield ("channel", index, "source", key), f"There is no {key} '{name}'.", instead
+    for index, channel in channels.items():
+        if isinstance(channel.source, BusSource):
+            yield from _registers(("channel", index, "source"), channel.source)
+        limits = channel.limits
+        if limits.max is not None and limits.min is not None and limits.min >= limits.max:
+            what = f"The lower limit {limits.min:g} is not below the upper limit {limits.max:g}."
+            yield ("channel", index, "limits"), what, "Write min smaller than max."
+
+
+def _registers(place: Place, source: BusSource) -> Iterator[Found]:
+    bits = source.table in ("coil", "discrete")
+    words = WORDS.get(source.type, 1)
+    if bits and source.type != "uint16":
+        yield (*place, "type"), f"A {source.table} is one bit, not a {source.type}.", "Leave type out."
+    elif source.register + words > 65536:
+        what = f"A {source.type} at register {source.register} ends behind the last register, 65535."
+        yield (*place, "register"), what, f"Write a register from 0 to {65536 - words}."
+    if source.phase_ms >= source.poll_ms:
+        what = f"phase_ms {source.phase_ms} is not below poll_ms {source.poll_ms}."
+        yield (*place, "phase_ms"), what, f"Write a number from 0 to {source.poll_ms - 1} ms."
+
+
+def _shared(parts: dict[str, Any]) -> Iterator[Found]:
+    """Two owners of one serial port or one listening port."""
+    owners: dict[tuple[str, str], str] = {}
+    for key in ("device", "bus"):
+        for index, item in parts[key].items():
+            link = item.link
+            match link:
+                case SerialLink() | ModbusRtu():
+                    resource = ("serial port", link.path)
+                case TcpListen():
+                    resource = ("address", f"{link.host}:{link.port}")
+                case _:
+                    continue  # several lines may lead to one Modbus TCP server
+            if resource in owners:
+                what = f"The {resource[0]} {resource[1]} belongs to {owners[resource]} already."
+                yield (key, index, "link"), what, "Give each its own."
+            owners.setdefault(resource, f"{key}[{index}]")
+
+
+def _destination(place: Place, destination: Any) -> Iterator[Found]:
+    if isinstance(destination, FileDestination) and "readings" in destination.send:
+        instead = 'Write send = ["windows"]; readings go to an mqtt destination.'
+        yield (*place, "send"), "Readings have no file format.", instead
+    if isinstance(destination, SftpDestination):
+        keys = [name for name in ("password_file", "key_file") if getattr(destination, name) is not None]
+        if len(keys) != 1:
+            both = "both a password_file and a key_file" if keys else "neither a password_file nor a key_file"
+            what = f"There is {both}."
+            yield (*place, "password_file"), what, 'Write one of them, as "gateway/keys/province.password".'
+    if isinstance(destination, MqttDestination):
+        if bool(destination.user) != bool(destination.password_file):
+            what = "user and password_file belong together."
+            yield (*place, "user"), what, "Write both, or none for a broker without log-in."
+        if destination.ca_file and not destination.tls:
+            yield (*place, "ca_file"), "ca_file has no meaning without TLS.", "Write tls = true as well."
+        if re.search(r"[+#\x00-\x1f]|^/|/$", destination.topic_prefix):
+            what = f"'{destination.topic_prefix}' cannot begin a topic."
+            yield (*place, "topic_prefix"), what, 'Write it without +, # and outer slashes, as "quantrac".'
+
+
+def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
+    checks = {
+        ("device", "key_file"): _link_key,
+        ("destination", "key_file"): _secret,
+        ("destination", "password_file"): _secret,
+        ("destination", "host_key_file"): _file,
+        ("destination", "ca_file"): _file,
+        ("witness", "vkey_file"): _file,
+    }
+    for (key, name), look in checks.items():
+        for index, item in _tables(table, key):
+            path = item.get(name)
+            if isinstance(path, str) and path and path.isprintable():
+                yield from look((key, index, name), base / path)
+
+
+def _file(place: Place, path: Path) -> Iterator[Found]:
+    """A file that must be there, be readable and hold something."""
+    what, _ = _content(path)
+    if what:
+        yield place, what, f"Put the file there, or correct {place[-1]}."
+
+
+def _secret(place: Place, path: Path) -> Iterator[Found]:
+    """A file as above that nobody else may read."""
+    what, _ = _content(path)
+    if what:
+        yield place, what, f"Put the file there (mode 0600), or correct {place[-1]}."
+    elif stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        yield place, f"The secret in {path} can be read by others.", f"Run: chmod 600 '{path}'"
+
+
+def _link_key(place: Place, path: Path) -> Iterator[Found]:
+    yield from _secret(place, path)
+    what, content = _content(path)
+    if not what and not re.fullmatch(rb"[0-9a-fA-F]{64}\s*", content):
+        instead = "Make one with: openssl rand -hex 32, and give the device the same."
+        yield place, f"{path} does not hold 32 bytes in hex (64 digits).", instead
+
+
+def _content(path: Path) -> tuple[str, bytes]:
+    """(what is wrong or "", the bytes)."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return f"{path} is not a file.", b""
+        with open(path, "rb") as file:
+            data = file.read(SECRET_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a usable path'}.", b""
+    if not data.strip():
+        return f"{path} is empty.", b""
+    if len(data) > SECRET_BYTES_MAX:
+        return f"{path} is too large to be what it should be.", b""
+    return "", data

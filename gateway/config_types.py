@@ -1,0 +1,138 @@
+"""The small types of the configuration: codes, ids, paths, ranges, layouts, links.
+
+Each is a function from what TOML gave to a checked value. It raises `said(what, instead)`: what is wrong and
+what to write instead, in sentences; no type ever converts silently.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from gateway import config_links as links
+from gateway.reports.layout import PRESETS, layout_fault
+
+SEND_KINDS = ("windows", "hours", "alerts", "events", "checkpoints", "status", "readings")
+
+
+def said(what: str, instead: str) -> PydanticCustomError:
+    """A fault in our own words; config_words.py passes both sentences on."""
+    return PydanticCustomError("said", "{what}", {"what": what, "instead": instead})
+
+
+def _code(value: Any) -> str:
+    if not isinstance(value, str):
+        raise said("A code is text in quotes.", "Write the code exactly as the department assigned it.")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,16}", value):
+        raise said(
+            f"The code '{value}' would break the file name.",
+            "Write 1 to 16 letters A-Z a-z, digits or '-', without spaces and underscores, as assigned.",
+        )
+    return value
+
+
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", value):
+        raise said(
+            f"{value!r} is not usable as an id.", "Write 1 to 32 letters, digits, '.', '_' or '-' in quotes."
+        )
+    return value
+
+
+def _word(value: Any) -> str:
+    """A field of the provincial file: the receiver splits lines at white space."""
+    if not isinstance(value, str):
+        raise said("This is text in quotes.", 'Write it in quotes, for example "COD".')
+    if not value.isprintable() or re.search(r"\s", value) or value.startswith("\ufeff") or len(value) > 32:
+        raise said(
+            f"{value!r} cannot stand in the provincial file: its receiver splits lines at white space.",
+            "Write at most 32 printable characters without any space.",
+        )
+    return value
+
+
+def _symbol(value: Any) -> str:
+    if not _word(value):
+        raise said(
+            "The symbol is empty.", "Write the parameter's symbol as the department knows it, such as COD."
+        )
+    return value
+
+
+def _host(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", value):
+        raise said(f"{value!r} is not a host.", 'Write a name or an address, for example "10.0.0.5".')
+    return value
+
+
+def _path(value: Any, info: ValidationInfo) -> Path:
+    """A path, relative ones meant from the folder of the configuration file."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise said(
+            f"{value!r} is not a path.",
+            "Write a path in quotes; a relative one starts at this file's folder.",
+        )
+    return Path((info.context or {}).get("base", ".")) / value
+
+
+def _range(value: Any) -> tuple[float, float]:
+    instead = "Write two numbers, the smaller first, for example [0.0, 500.0]."
+    if not isinstance(value, list) or len(value) != 2:
+        raise said("A range is a list of two numbers.", instead)
+    for number in value:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= 1e12:
+            raise said(f"{number!r} is not a number of a range.", instead)
+    low, high = float(value[0]), float(value[1])
+    if low >= high:
+        raise said(f"The range [{low:g}, {high:g}] is reversed or empty.", instead)
+    return low, high
+
+
+def _link(parse: Any) -> Any:
+    def checked(value: Any) -> Any:
+        try:
+            return parse(value)
+        except links.LinkFault as fault:
+            raise said(fault.what, fault.instead) from None
+
+    return checked
+
+
+def _layout(value: Any) -> str:
+    fault = layout_fault(value)
+    if fault:
+        raise said(*fault)
+    return PRESETS.get(str(value), str(value))
+
+
+def _send(value: Any) -> tuple[str, ...]:
+    known = f"Write a list of {', '.join(SEND_KINDS)}."
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
+        raise said("What to send is a list of words.", known)
+    for kind in value:
+        if kind not in SEND_KINDS:
+            raise said(f"'{kind}' is not something to send.", known)
+    if len(set(value)) != len(value):
+        raise said("Something to send is named twice.", "Name each kind once.")
+    return tuple(value)
+
+
+def _typed(check: Any, schema: Any = str) -> PlainValidator:
+    return PlainValidator(check, json_schema_input_type=schema)
+
+
+Code = Annotated[str, _typed(_code)]
+Id = Annotated[str, _typed(_id)]
+Word = Annotated[str, _typed(_word)]
+Symbol = Annotated[str, _typed(_symbol)]
+Host = Annotated[str, _typed(_host)]
+FilePath = Annotated[Path, _typed(_path)]
+Range = Annotated[tuple[float, float], _typed(_range, list[float])]
+DeviceLink = Annotated[links.SerialLink | links.TcpListen, _typed(_link(links.device_link))]
+BusLink = Annotated[links.ModbusTcp | links.ModbusRtu, _typed(_link(links.bus_link))]
+Layout = Annotated[str, _typed(_layout)]
+Send = Annotated[tuple[str, ...], _typed(_send, list[str])]

@@ -1,0 +1,96 @@
+"""From closed windows to what each destination is sent. Pure: the same windows give the same bytes and keys.
+
+Rule 1: a key is permanent, "window/<station>/<stamp>/<revision>"; the outbox takes a key once per
+        destination.
+Rule 2: a file destination gets revision 1 only. The receiving software skips every file whose name sorts
+        at or before the newest it has processed, and the name is a function of the stamp: a second version
+        under the same name would at best be ignored, at worst be half of what the department compares
+        with. Later revisions stay in the journal, and go to brokers, which can tell them apart.
+Rule 3: a channel that never had a number is left out of a file (the format has no way to say "none" that
+        the receiver does not read as 0), and stands in a message with value null. A file without any line
+        is not sent.
+
+A later revision holds only the channels that changed. Its number is one higher than any the window had
+before, whatever the channel, so that no number is used twice (gateway/windows.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.config import FileDestination, MqttDestination
+from gateway.reports import message, provincial
+from gateway.reports.layout import stamp
+
+if TYPE_CHECKING:
+    from gateway.config import Config, Destination
+    from gateway.windows import Window
+
+FIRST_REVISION = 1
+
+
+class Draft(NamedTuple):
+    """Something to be queued for one destination."""
+
+    destination: str  # config.destination[i].id
+    key: str
+    kind: str  # the `send` word it answers: "windows" | "readings" | ...
+    name: str  # file name, or topic
+    folder: str  # "" for messages
+    at_ms: int  # station time it is about, Unix ms
+    body: bytes
+
+
+def documents(config: Config, windows: Iterable[Window]) -> list[Draft]:
+    """What to queue for these windows, oldest stamp first, then by revision, then as destinations are
+    listed.
+    """
+    groups: dict[tuple[int, int], list[Window]] = {}
+    for window in windows:
+        groups.setdefault((message.label(config, window), window.revision), []).append(window)
+    drafts = []
+    for (label_ms, revision), group in sorted(groups.items(), key=lambda item: item[0]):
+        for destination in config.destination:
+            if "windows" in destination.send:
+                draft = _window_draft(config, destination, label_ms, revision, group)
+                if draft is not None:
+                    drafts.append(draft)
+    return drafts
+
+
+def _window_draft(
+    config: Config, destination: Destination, label_ms: int, revision: int, group: list[Window]
+) -> Draft | None:
+    station = config.station
+    key = f"window/{station.code}/{stamp(label_ms)}/{revision}"
+    if isinstance(destination, FileDestination):
+        if revision != FIRST_REVISION:
+            return None
+        body = provincial.render(config.channel, group, label_ms)
+        if not body:
+            return None
+        name = provincial.file_name(station, label_ms)
+        folder = provincial.folder(destination.layout, station, label_ms)
+        return Draft(destination.id, key, "windows", name, folder, label_ms, body)
+    body = message.window_message(config, group, revision)
+    topic = message.topic(config, "windows", _prefix(destination))
+    return Draft(destination.id, key, "windows", topic, "", label_ms, body)
+
+
+def readings_drafts(config: Config, name: str, t_ms: int, rows: list[tuple[object, ...]]) -> list[Draft]:
+    """Raw readings for every destination that asked for them; `name` as in message.reading_message."""
+    takers = [destination for destination in config.destination if "readings" in destination.send]
+    if not takers:
+        return []
+    body = message.reading_message(config, name, t_ms, rows)
+    key = f"readings/{config.station.code}/{name}"
+    return [
+        Draft(taker.id, key, "readings", message.topic(config, "readings", _prefix(taker)), "", t_ms, body)
+        for taker in takers
+        if not isinstance(taker, FileDestination)
+    ]
+
+
+def _prefix(destination: Destination) -> str:
+    return destination.topic_prefix if isinstance(destination, MqttDestination) else "quantrac"

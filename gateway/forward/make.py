@@ -1,0 +1,31 @@
+"""From a destination's settings to the object that delivers. The only place that knows all kinds."""
+
+from __future__ import annotations
+
+from gateway.config import Config, Destination
+from gateway.config import DirectoryDestination as DirectorySettings
+from gateway.config import MqttDestination as MqttSettings
+from gateway.config import SftpDestination as SftpSettings
+from gateway.forward import port
+
+
+def make(config: Config, settings: Destination) -> port.Destination:
+    """The destination for one `[[destination]]`. Nothing is opened before the first delivery."""
+    match settings:
+        case DirectorySettings():
+            from gateway.forward.directory import DirectoryDestination
+
+            return DirectoryDestination(settings.path)
+        case SftpSettings():
+            import asyncssh  # noqa: F401 - a third of a second that must not fall between two polls
+
+            from gateway.forward.sftp import SftpDestination
+
+            return SftpDestination(settings)
+        case MqttSettings():
+            from gateway.forward.mqtt import MqttDestination
+
+            station = config.station
+            client_id = f"quantrac-{station.province}-{station.facility}-{station.code}-{settings.id}"
+            return MqttDestination(settings, client_id)
+    raise AssertionError(f"no destination for {type(settings).__name__}")

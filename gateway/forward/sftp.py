@@ -1,0 +1,268 @@
+"""An SFTP server as a destination.
+
+One upload: temporary name in the final folder -> fsync where the server offers it -> size as the server
+sees it -> rename over the final name. Delivered means that the server answered "done" to the rename.
+
+Rule 1: the server's host key is pinned. Another key is refused before any password is sent.
+Rule 2: a partial file is never visible under its final name: posix-rename replaces atomically; where the
+        server has only SFTP 3's rename, which refuses an existing name, an identical file counts as
+        delivered and a different one is removed first.
+Rule 3: a repeated delivery first looks whether an earlier try got through; then nothing is written again.
+Rule 4: after any error or timeout the connection's state is unknown: it is dropped, not reused.
+
+asyncssh is imported at the first connection: a gateway without SFTP does not pay its 25 MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward.files import read_secret, temporary_name
+from gateway.forward.port import Document
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from gateway.config import SftpDestination as Settings
+
+KEEPALIVE_LOST_MAX = 3  # unanswered keep-alives until the connection counts as dead
+CLOSE_S_MAX = 1.0
+FOLDERS_KNOWN_MAX = 400  # a year of days; then the memory of what exists starts afresh
+
+
+class SftpDestination:
+    """Uploads to one server, one file after the other."""
+
+    in_flight_max = 1
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._server = f"{settings.host}:{settings.port}"
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
+        self._folders: set[str] = set()
+
+    async def deliver(self, document: Document) -> None:
+        """Return when the server has the file under its final name."""
+        if self._sftp is None:
+            await self._connect()
+        assert self._sftp is not None
+        folder = posixpath.join(self._settings.path, document.folder)
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._make(self._sftp, folder)
+                await _upload(self._sftp, folder, document)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _told(error, self._server, document.name) from error
+            raise
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        connection, self._connection, self._sftp = self._connection, None, None
+        self._folders.clear()
+        if connection is None:
+            return
+        connection.abort()
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await connection.wait_closed()
+        except (Exception, TimeoutError):
+            pass  # it is gone either way
+
+    async def _connect(self) -> None:
+        settings = self._settings
+        import asyncssh
+
+        watch = _HostKeyWatch(asyncssh)
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                self._connection = await asyncssh.connect(
+                    settings.host,
+                    settings.port,
+                    username=settings.user,
+                    **self._credentials(asyncssh),
+                    known_hosts=(self._host_keys(asyncssh), [], []),
+                    client_factory=watch.client,
+                    config=None,  # nobody's ~/.ssh/config decides where regulated data go
+                    agent_path=None,
+                    agent_forwarding=False,
+                    gss_host=None,
+                    x509_trusted_certs=None,
+                    keepalive_interval=settings.keepalive_s,
+                    keepalive_count_max=KEEPALIVE_LOST_MAX,
+                )
+                self._sftp = await self._connection.start_sftp_client()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _told(error, self._server, "", watch.shown) from error
+            raise
+
+    def _credentials(self, asyncssh: Any) -> dict[str, Any]:
+        settings = self._settings
+        if settings.password_file is not None:
+            return {"password": read_secret(settings.password_file), "client_keys": None}
+        try:
+            return {"client_keys": [asyncssh.read_private_key(str(settings.key_file))]}
+        except (OSError, ValueError) as error:  # asyncssh's KeyImportError is a ValueError
+            raise Refused(
+                f"The private key {settings.key_file} cannot be used ({error}). "
+                "Put an OpenSSH private key without a passphrase there, mode 0600."
+            ) from None
+
+    def _host_keys(self, asyncssh: Any) -> list[Any]:
+        path = self._settings.host_key_file
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise Refused(f"The host key file {path} cannot be read ({error}).") from None
+        return host_keys(asyncssh, text, self._settings.host, self._settings.port, str(path))
+
+    async def _make(self, sftp: asyncssh.SFTPClient, folder: str) -> None:
+        if folder in self._folders or not folder:
+            return
+        await sftp.makedirs(folder, exist_ok=True)
+        if len(self._folders) >= FOLDERS_KNOWN_MAX:
+            self._folders.clear()
+        self._folders.add(folder)
+
+
+class _HostKeyWatch:
+    """Remembers the key of a server we do not trust, to name it in the sentence."""
+
+    def __init__(self, asyncssh: Any):
+        watch = self
+        self.shown = ""
+
+        class Client(asyncssh.SSHClient):
+            def validate_host_public_key(self, host: str, addr: str, port: int, key: Any) -> bool:
+                watch.shown = key.get_fingerprint()
+                return False
+
+        self.client: Callable[[], Any] = Client
+
+
+def host_keys(asyncssh: Any, text: str, host: str, port: int, path: str) -> list[Any]:
+    """The keys that a host key file pins for a host; lines of known_hosts and bare public keys may be
+    mixed.
+    """
+    keys, known = [], []
+    for line in (line.strip() for line in text.splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        if line.split()[0].startswith(("ssh-", "ecdsa-", "sk-")):
+            try:
+                keys.append(asyncssh.import_public_key(line))
+            except ValueError as error:
+                raise Refused(f"{path} holds a line that is not a public key ({error}).") from None
+        else:
+            known.append(line)
+    if known:
+        try:
+            matched = asyncssh.match_known_hosts("\n".join(known).encode(), host, host, port)
+        except ValueError as error:
+            raise Refused(f"{path} holds a line that is not a known_hosts entry ({error}).") from None
+        keys.extend(key for key in matched[0] if key not in keys and key not in matched[2])  # [2]: revoked
+    if not keys:
+        raise Refused(f"{path} holds no host key for {host}:{port}. Put the server's public host key there.")
+    return keys
+
+
+async def _upload(sftp: asyncssh.SFTPClient, folder: str, document: Document) -> None:
+    final = posixpath.join(folder, document.name)
+    part = posixpath.join(folder, temporary_name(document.name))
+    if document.attempts and await _holds(sftp, final, document.body):
+        await _ignoring_absence(sftp.remove(part))
+        return
+    async with sftp.open(part, "wb") as file:
+        await file.write(document.body)
+        await _if_offered(file.fsync())
+        size = (await file.stat()).size
+    if size != len(document.body):
+        raise Unreachable(f"The server kept {size} of {len(document.body)} bytes. Is its disk full?")
+    if not await _if_offered(sftp.posix_rename(part, final)):
+        await _plain_rename(sftp, part, final, document.body)
+
+
+async def _plain_rename(sftp: asyncssh.SFTPClient, part: str, final: str, body: bytes) -> None:
+    """SFTP 3's rename, which fails when the final name is taken (by an earlier try of ours)."""
+    if await sftp.exists(final):
+        if await _holds(sftp, final, body):
+            await sftp.remove(part)
+            return
+        await sftp.remove(final)
+    await sftp.rename(part, final)
+
+
+async def _holds(sftp: asyncssh.SFTPClient, path: str, body: bytes) -> bool:
+    """Whether the server has exactly these bytes under this name."""
+    import asyncssh
+
+    try:
+        if (await sftp.stat(path)).size != len(body):
+            return False
+        async with sftp.open(path, "rb") as file:
+            return await file.read() == body
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+        return False
+
+
+async def _ignoring_absence(request: Awaitable[Any]) -> None:
+    import asyncssh
+
+    try:
+        await request
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+        pass
+
+
+async def _if_offered(request: Awaitable[Any]) -> bool:
+    """False when the server does not know this operation."""
+    import asyncssh
+
+    try:
+        await request
+    except asyncssh.SFTPOpUnsupported:
+        return False
+    return True
+
+
+def _told(error: Exception, server: str, name: str, shown_key: str = "") -> DestinationError:
+    """What an error of the library means for us, and to a person."""
+    import asyncssh
+
+    if isinstance(error, DestinationError):
+        return error
+    if isinstance(error, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
+        shown = f" It showed {shown_key}." if shown_key else ""
+        return Refused(
+            f"{server} did not show the host key that host_key_file pins.{shown} Ask the server's people "
+            "whether they changed it, compare the fingerprint by telephone, and only then replace the file."
+        )
+    if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
+        return Refused(
+            f"{server} refused user and password or key. Correct the file named in the configuration."
+        )
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return Refused(f"{server} let us in but offers no SFTP ({error}). Ask its people to switch SFTP on.")
+    if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
+        return Refused(
+            f"{server} does not let us write {name} ({error}). Ask its people for write permission."
+        )
+    if isinstance(error, asyncssh.SFTPInvalidFilename):
+        return Rejected(f"{server} does not accept the name {name} ({error}).")
+    if isinstance(
+        error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded | asyncssh.SFTPFailure
+    ):
+        return Unreachable(f"{server} could not store {name} ({error}). Its disk may be full; tried again.")
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"{server} did not answer in time. Tried again.")
+    if isinstance(error, OSError | asyncssh.Error):
+        return Unreachable(f"{server} cannot be reached or broke the connection ({error}). Tried again.")
+    raise error  # our own mistake: the worker logs it with its traceback

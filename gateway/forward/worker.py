@@ -1,0 +1,252 @@
+"""One worker per destination: takes the oldest unsent documents, delivers them, marks them, never gives up.
+
+    what deliver() says     what the worker does
+
+    returns                 marks it delivered; the back-off starts afresh
+    Unreachable             drops the connection, waits 1 s, 2 s, ... 60 s (with jitter), starts at the oldest
+    Refused                 the same with 30 s ... 300 s: a wrong password tried each second locks us out
+    Rejected                parks this one document for a person and goes on with the next
+    (the journal fails)     the same as for Unreachable; what could not be marked is sent again
+    anything else           our mistake: logged with its traceback, waits as for Unreachable; a document that
+                            does this UNEXPECTED_MAX times is parked, so that it cannot hold up the others
+
+Rule 1: a document is marked only after the destination confirmed it. A crash can fall between the two:
+        then it is delivered again, which every destination makes harmless.
+Rule 2: deliveries begin in outbox order; after a failure the oldest unconfirmed comes first again.
+Rule 3: back-off runs on real time, not on the station's clock, which can jump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from gateway.errors import DestinationError, JournalError, Refused, Rejected, Unreachable
+from gateway.forward.port import Destination, Document, Outbox
+
+UNEXPECTED_MAX = 10
+CLOSE_S_MAX = 2.0  # of the 5 s in which a worker has to stop
+MARK_S_MAX = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counters:
+    """What a person wants to know of a destination. `attempts` = `delivered` + `failed` + those under way."""
+
+    attempts: int = 0  # deliveries begun
+    delivered: int = 0
+    failed: int = 0  # attempts that did not end in a confirmation
+    parked: int = 0
+    connected: bool = False  # the last attempt that ended was a success
+    refused: bool = False  # the destination said no: a person has to act
+    last_error: str = ""  # a sentence, "" after a success
+    oldest_unsent_ms: int | None = (
+        None  # station time of the oldest document not delivered, None when all are
+    )
+    retry_in_s: float = 0.0  # length of the pause under way, 0 outside one
+
+    def oldest_unsent_age_s(self, now_ms: int) -> float:
+        """Age in seconds of station time; 0 when everything is delivered."""
+        return 0.0 if self.oldest_unsent_ms is None else max(0.0, (now_ms - self.oldest_unsent_ms) / 1000)
+
+
+class Backoff:
+    """Pauses that double from `first_s` to `max_s`, each shortened at random by up to half."""
+
+    def __init__(self, random: Random, first_s: float = 1.0, max_s: float = 60.0):
+        self._random = random
+        self._first_s = first_s
+        self._max_s = max_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """The next pause in seconds."""
+        pause, self._next_s = self._next_s, min(self._next_s * 2, self._max_s)
+        return pause * self._random.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Start again with the shortest."""
+        self._next_s = self._first_s
+
+
+class Worker:
+    """Drains one destination's part of the outbox for as long as `run()` runs."""
+
+    def __init__(
+        self,
+        destination_id: str,
+        destination: Destination,
+        outbox: Outbox,
+        counters: Counters | None = None,
+        *,
+        random: Random | None = None,
+        backoff: Backoff | None = None,
+        backoff_refused: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ):
+        random = random or Random()
+        self.id = destination_id
+        self.counters = counters or Counters()
+        self._destination = destination
+        self._outbox = outbox
+        self._event = outbox.event(destination_id)
+        self._backoff = backoff or Backoff(random)
+        self._backoff_refused = backoff_refused or Backoff(random, first_s=30.0, max_s=300.0)
+        self._sleep = sleep
+        self._flying: deque[tuple[Document, asyncio.Task[None]]] = deque()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; stops within 5 s and leaves nothing confirmed unmarked if it can."""
+        try:
+            while True:
+                try:
+                    error: Exception = await self._deliver_until_failure()
+                except JournalError as journal:
+                    await self._land()
+                    self._note(journal)
+                    error = journal
+                await self._pause(error)
+        finally:
+            await self._land()
+            self.counters.connected = False
+
+    async def _deliver_until_failure(self) -> Exception:
+        while True:
+            drained = await self._launch()
+            if not self._flying:
+                await self._event.wait()
+                continue
+            await self._wait(for_more=drained)
+            error = await self._settle()
+            if error is not None:
+                return error
+
+    async def _launch(self) -> bool:
+        """Begin deliveries until the window is full; True when the outbox holds no more than these."""
+        room = self._destination.in_flight_max - len(self._flying)
+        if room <= 0:
+            return False
+        self._event.clear()  # before looking: whatever is queued from here on sets it again
+        after = self._flying[-1][0].id if self._flying else 0
+        documents = await self._outbox.pending(self.id, after, room)
+        for document in documents:
+            self.counters.attempts += 1
+            task = asyncio.create_task(self._destination.deliver(document))
+            self._flying.append((document, task))
+        self.counters.oldest_unsent_ms = self._flying[0][0].at_ms if self._flying else None
+        return len(documents) < room
+
+    async def _wait(self, for_more: bool) -> None:
+        """Until the oldest is settled, or (when there is room) something new was queued."""
+        waiting: set[asyncio.Future[Any]] = {self._flying[0][1]}
+        news = asyncio.ensure_future(self._event.wait()) if for_more else None
+        if news:
+            waiting.add(news)
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if news:
+                news.cancel()
+
+    async def _settle(self) -> Exception | None:
+        """Mark what is confirmed, park what is rejected; the error when the destination itself failed."""
+        confirmed: list[int] = []
+        rejected: list[tuple[Document, Exception]] = []
+        broken: tuple[Document, Exception] | None = None
+        kept: deque[tuple[Document, asyncio.Task[None]]] = deque()
+        for document, task in self._flying:
+            if not task.done():
+                kept.append((document, task))
+                continue
+            error = _error(task)
+            if error is None:
+                confirmed.append(document.id)
+            elif isinstance(error, Rejected) or _hopeless(document, error):
+                rejected.append((document, error))
+            else:
+                broken = broken or (document, error)
+                self.counters.failed += 1
+        self._flying = kept
+        if confirmed:
+            await self._mark(confirmed)
+        for document, error in rejected:
+            await self._park(document, error)
+        if broken is None:
+            return None
+        document, error = broken
+        await self._land()
+        self._note(error)
+        await self._outbox.failed(document.id, str(error), park=False)
+        return error
+
+    async def _mark(self, confirmed: list[int]) -> None:
+        await self._outbox.delivered(confirmed)
+        self.counters.delivered += len(confirmed)
+        self.counters.connected, self.counters.refused, self.counters.last_error = True, False, ""
+        self._backoff.reset()
+        self._backoff_refused.reset()
+
+    async def _park(self, document: Document, error: Exception) -> None:
+        self.counters.failed += 1
+        self.counters.last_error = str(error)
+        log.error("%s: %s parked: %s", self.id, document.key, error)
+        await self._outbox.failed(document.id, str(error), park=True)
+        self.counters.parked += 1
+
+    async def _land(self) -> None:
+        """End all deliveries under way and the connection; what was confirmed meanwhile is still marked."""
+        flying, self._flying = list(self._flying), deque()
+        for _, task in flying:
+            task.cancel()
+        if flying:
+            await asyncio.wait([task for _, task in flying], timeout=CLOSE_S_MAX)
+        confirmed = [document.id for document, task in flying if task.done() and _error(task) is None]
+        self.counters.failed += len(flying) - len(confirmed)
+        if confirmed:
+            try:
+                async with asyncio.timeout(MARK_S_MAX):
+                    await self._mark(confirmed)
+            except (TimeoutError, JournalError):
+                log.warning("%s: %d confirmed documents could not be marked", self.id, len(confirmed))
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._destination.close()
+        except TimeoutError:
+            log.warning("%s: the connection did not close in time", self.id)
+
+    def _note(self, error: Exception) -> None:
+        if self.counters.last_error != str(error):
+            unexpected = None if isinstance(error, DestinationError) else error
+            log.warning("%s: %s", self.id, error, exc_info=unexpected)
+        self.counters.connected = False
+        self.counters.refused = isinstance(error, Refused)
+        self.counters.last_error = str(error) or type(error).__name__
+
+    async def _pause(self, error: Exception) -> None:
+        backoff = self._backoff_refused if isinstance(error, Refused) else self._backoff
+        self.counters.retry_in_s = backoff.next_s()
+        try:
+            await self._sleep(self.counters.retry_in_s)
+        finally:
+            self.counters.retry_in_s = 0.0
+
+
+def _error(task: asyncio.Task[None]) -> Exception | None:
+    """What a finished delivery ended in; None when the destination confirmed it."""
+    if task.cancelled():
+        return Unreachable("The delivery was broken off.")
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error  # KeyboardInterrupt, SystemExit
+    return error
+
+
+def _hopeless(document: Document, error: Exception) -> bool:
+    return not isinstance(error, DestinationError) and document.attempts + 1 >= UNEXPECTED_MAX

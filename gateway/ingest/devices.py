@@ -1,0 +1,199 @@
+"""One station device, from bytes on its link to journal entries. No I/O and no clock: links.py brings bytes and times.
+
+    bytes -> frames (CRC) -> authentic messages (tag) -> records in order (session) -> windows, entries, answers
+
+Rule 1: nothing of a frame is used before its tag was checked, and nothing is journaled but what the session accepts.
+Rule 2: a frame is journaled exactly as it was authenticated.
+Rule 3: an acknowledgement names what is on disk, never what was merely taken: committed() comes from the journal.
+Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py) and never ends the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gateway.counters import LinkCounters
+from gateway.journal.kinds import EVENT, FRAME, HELLO
+from gateway.windows import Lane
+from protocol import cbor, framing, session
+from protocol.cose import Mac0, kid_of
+from protocol.errors import AuthError, CodecError
+from protocol.messages import Event, Hello, Readings, Result, decode, encode
+
+SILENT = (session.STALE, session.REFUSE)
+"""Verdicts that are not answered."""
+
+
+class Moment(NamedTuple):
+    """When something happened, on the gateway's clocks. Read once for a whole piece of input."""
+
+    now_ms: int  # station time
+    mono_ns: int
+    trusted: bool = True  # whether devices may believe now_ms
+
+    @property
+    def mono_s(self) -> float:
+        return self.mono_ns / 1e9
+
+
+class DeviceIngest:
+    """Lives as long as the process, whatever links come and go; connected() begins a new stream of bytes.
+
+    `source` is the journal's number of this device, `position` what it holds of it.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        key: bytes,
+        source: int,
+        position: tuple[int, int],
+        lane: Lane,
+        counters: LinkCounters,
+        on_result: Callable[[Result], None] = lambda result: None,
+    ):
+        self.device = device
+        self.session = session.GatewaySession(device, *position)
+        self.counters = counters
+        self.lane = lane
+        self.answer_due = False  # an acknowledgement is to be sent, whether or not something new was committed
+        self._source = source
+        self._mac = Mac0(device, key)
+        self._decoder = framing.Decoder()
+        self._noise = (0, 0)  # of decoders that have gone
+        self._on_result = on_result
+
+    def connected(self) -> None:
+        """A new link: what the old one left half-way is dropped."""
+        self._noise = (self._noise[0] + self._decoder.noise, self._noise[1] + self._decoder.noise_bytes)
+        self._decoder = framing.Decoder()
+        self.counters.connections += 1
+
+    def feed(self, data: bytes, moment: Moment) -> tuple[list[tuple], bytes]:
+        """Bytes as they came -> (entries to be journaled in this order, bytes to be sent back at once)."""
+        entries: list[tuple] = []
+        answer = b""
+        now_ms, mono_ns, _ = moment
+        mono_ms, mono_s = mono_ns // 1_000_000, mono_ns / 1e9
+        unseal, receive, add, source = self._mac.open, self.session.receive, self.lane.add, self._source
+        counters = self.counters
+        bodies = self._decoder.feed(data)
+        for body in bodies:
+            try:
+                message = decode(unseal(body))
+            except AuthError:
+                self._count_stranger(body)
+                continue
+            except CodecError:
+                counters.undecodable += 1
+                continue
+            verdict = receive(message)
+            if verdict is session.ACCEPT:
+                if type(message) is Readings:
+                    boot, first_seq, _, _, rows = message
+                    first_ms, last_ms = add(message, now_ms, mono_s)
+                    last_seq = first_seq + len(rows) - 1
+                    counters.readings += len(rows)
+                else:
+                    boot, first_seq, last_seq = message.boot, message.seq, message.seq
+                    first_ms = last_ms = message.time_ms if type(message) is Event and message.clock else None
+                entries.append(
+                    (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
+                )
+            else:
+                answer += self._other(verdict, message, body, moment, entries)
+        counters.bytes += len(data)
+        counters.frames += len(bodies)
+        counters.noise = self._noise[0] + self._decoder.noise
+        counters.noise_bytes = self._noise[1] + self._decoder.noise_bytes
+        counters.unrouted = self.lane.unrouted
+        return entries, answer
+
+    def _count_stranger(self, body: bytes) -> None:
+        kid = kid_of(body)
+        if kid is not None and kid != self.device:
+            self.counters.wrong_device += 1
+        else:
+            self.counters.bad_tag += 1
+
+    def _other(self, verdict: str, message: tuple, body: bytes, moment: Moment, entries: list[tuple]) -> bytes:
+        """Everything but a record that is accepted. Returns what to send back at once."""
+        counters = self.counters
+        if verdict == session.GREET:
+            counters.hellos += 1
+            entries += self._greeting(message, body, moment)
+            return self._frame(self.session.welcome(moment.now_ms, moment.trusted))
+        if verdict == session.REPEAT:
+            counters.repeats += 1
+            self.answer_due = True
+        elif verdict == session.GAP:
+            counters.gaps += 1
+            self.answer_due = True
+        elif verdict == session.STALE:
+            counters.stale += 1
+        elif verdict == session.ANSWER:
+            self._on_result(message)
+        else:
+            counters.refused += 1
+        return b""
+
+    def _greeting(self, hello: Hello, body: bytes, moment: Moment) -> list[tuple]:
+        """What is new in a HELLO, as entries: a channel table, a boot's place in time, records that are lost."""
+        entries = []
+        table = [tuple(row) for row in hello.channels]
+        if self.lane.tables.get(hello.boot) != table:
+            self.lane.describe(hello.boot, table)
+            entries.append(self._entry(HELLO, body, moment))
+        if hello.clock == 0 and moment.trusted and hello.boot not in self.lane.placements:
+            offset_ms = moment.now_ms - hello.ticks_ms
+            self.lane.place(hello.boot, offset_ms)
+            entries.append(self._event(moment, "placed", hello.boot, offset_ms))
+        lost = self.session.skipped - self.counters.skipped
+        if lost:
+            self.counters.skipped += lost
+            entries.append(self._event(moment, "skipped", hello.store_boot, hello.store_seq, lost))
+        return entries
+
+    def _event(self, moment: Moment, name: str, *details: object) -> tuple:
+        return self._entry(EVENT, cbor.dumps([name, self.device, *details]), moment)
+
+    def _entry(self, kind: int, body: bytes, moment: Moment) -> tuple:
+        return (kind, self._source, 0, 0, 0, moment.now_ms, moment.mono_ns // 1_000_000, None, None, body)
+
+    # Answers ---------------------------------------------------------------------------------------------------
+
+    def committed(self, entries: list[tuple]) -> None:
+        """These entries of feed() are on disk."""
+        for entry in reversed(entries):
+            if entry[0] == FRAME:
+                self.session.committed(entry[2], entry[4])
+                self.answer_due = True
+                break
+        self.counters.journaled += len(entries)
+
+    def acknowledgement(self, moment: Moment, pause_ms: int) -> bytes:
+        """A frame that acknowledges all that is on disk; b"" when none is due."""
+        if not self.answer_due or self.session.hello is None:
+            return b""
+        self.answer_due = False
+        self.counters.acks += 1
+        return self._frame(self.session.ack(moment.now_ms, moment.trusted, pause_ms))
+
+    def _frame(self, message: tuple) -> bytes:
+        return framing.encode(self._mac.seal(encode(message)))
+
+
+def payload_of(body: bytes) -> bytes:
+    """The payload of a frame that was authenticated when it was journaled: no key is needed to read it again.
+
+    CodecError for anything that protocol.cose would not have let in.
+    """
+    kid = kid_of(body)
+    if kid is None or len(body) < 45:
+        raise CodecError("not a frame of a device")
+    length = len(kid.encode())
+    at = 8 + (1 if length < 24 else 2) + length
+    head = body[at]
+    at += 1 if head < 0x58 else head - 0x58 + 2
+    return body[at:-34]

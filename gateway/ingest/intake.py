@@ -1,0 +1,267 @@
+"""Where readings come in and windows go out: one object that keeps devices, buses, windows and journal in step.
+
+    links -> DeviceIngest -+
+                           +-> windows, entries -> journal -> acknowledgements
+    lines -> BusIngest   --+        |
+                                    +-> closed windows + their documents, one transaction
+
+Rule 1: readings are taken into the windows in the order in which they are submitted to the journal, so a window's
+        entry says exactly which entries it was computed from: all before `through`.
+Rule 2: a window and its documents are one transaction. Late readings make a new revision, never a changed row.
+Rule 3: when the journal is full the links stop reading and the lines are asked to wait.
+
+app.py gives it what it needs and runs it; documents(windows) and clock come from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from gateway.counters import Counters
+from gateway.ingest import polls, replay
+from gateway.ingest.devices import DeviceIngest, Moment
+from gateway.ingest.raw import RawFeed
+from gateway.journal.journal import Journal
+from gateway.journal.kinds import CONFIGURATION, EVENT, WINDOW
+from gateway.journal.reader import Reader
+from gateway.journal.writer import Entry, Job
+from gateway.logs import get_logger
+from gateway.windows import EMPTY_MS, Channel, Lane, Newest, Settings, Window, Windows, body
+from protocol import cbor
+
+log = get_logger("intake")
+
+GATEWAY = "gateway"
+"""Source of entries about the gateway itself."""
+TICK_S = 0.2
+"""How often closing windows is looked at, in real seconds."""
+WINDOWS_PER_TICK = 32
+"""Windows closed at one go, so that catching up after days does not hold up the links."""
+PAUSE_MS = 250
+"""What a device is asked to wait when the queue is half full."""
+
+
+def channels_of(config) -> list[Channel]:
+    """The configured channels (gateway.config.Config) as the windows see them, in their order."""
+    places: dict[str, int] = {}
+    found = []
+    for channel in config.channel:
+        source = channel.source
+        low, high = channel.plausible if channel.plausible is not None else (None, None)
+        bounds = {} if low is None else {"low": float(low), "high": float(high)}
+        if hasattr(source, "device"):
+            found.append(Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **bounds))
+        else:
+            place = places[source.bus] = places.get(source.bus, -1) + 1
+            name = polls.source_name(source.bus, place)
+            found.append(Channel(channel.symbol, channel.unit, name, channel.symbol, source.poll_ms, **bounds))
+    return found
+
+
+def settings_of(config) -> Settings:
+    """The windows' settings of a gateway.config.Config."""
+    return Settings(
+        length_ms=config.gateway.window_minutes * 60_000,
+        valid_share_min=config.gateway.valid_share_min,
+        grace_ms=config.gateway.grace_s * 1000,
+    )
+
+
+class Intake:
+    """Open it before the loop runs (open()), then await begin() and run() inside the loop.
+
+    `devices` are ids with their 32-byte keys; `now()` is Moment of this instant.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        channels: Sequence[Channel],
+        settings: Settings,
+        devices: dict[str, bytes],
+        now: Callable[[], Moment],
+        documents: Callable[[list[Window]], Iterable[tuple]] = lambda windows: (),
+        counters: Counters | None = None,
+        raw: RawFeed | None = None,
+    ):
+        self.journal = journal
+        self.counters = counters or Counters()
+        self.windows = Windows(channels, settings, now().mono_s)
+        self.devices: dict[str, DeviceIngest] = {}
+        self._channels = list(channels)
+        self._settings = settings
+        self._keys = devices
+        self._now = now
+        self._documents = documents
+        self._raw = raw
+        self._lanes: dict[str, Lane] = {}
+        self._buses: dict[str, polls.BusIngest] = {}
+        self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
+        self._closing: set[asyncio.Task] = set()
+
+    # Starting --------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the journal and go on where it ends. Raises JournalError."""
+        self._lanes = dict(self.windows.lanes)
+        for device in self._keys:
+            name = f"device/{device}"
+            self._lanes.setdefault(name, Lane(name, [], self.windows))
+        self.journal.open([GATEWAY, *self._lanes])
+        reader = Reader(self.journal.path)
+        try:
+            self._boot = replay.learn(reader, self._lanes) + 1
+            replay.resume(reader, self.windows, self._now().mono_s)
+        finally:
+            reader.close()
+        for device, key in self._keys.items():
+            name = f"device/{device}"
+            self.devices[device] = DeviceIngest(
+                device, key, self.journal.source(name), self.journal.position(name), self._lanes[name],
+                self.counters.link(device),
+            )
+        numbers: dict[str, int] = {}
+        for channel in self._channels:
+            number = numbers[channel.source] = numbers.get(channel.source, -1) + 1
+            self._wiring.append((channel.source, number))
+            if channel.source.startswith("bus/") and channel.source not in self._buses:
+                bus = polls.BusIngest(self.journal.source(channel.source), self._boot, self._lanes[channel.source])
+                bus.describe(replay.numbered(self._channels, channel.source))
+                self._buses[channel.source] = bus
+        self._journaled()
+
+    async def begin(self) -> None:
+        """Write down this start, with the configuration. Durable when this returns."""
+        moment = self._now()
+        data = polls.configuration(self._boot, self._settings, self._channels)
+        await self.journal.commit(entries=[self._entry(CONFIGURATION, data, moment)], now_ms=moment.now_ms)
+
+    async def run(self) -> None:
+        """Close windows as they become due, until cancelled."""
+        while True:
+            more = await self.tick()
+            await asyncio.sleep(0 if more else TICK_S)
+
+    # Readings --------------------------------------------------------------------------------------------------
+
+    def feed(self, device: DeviceIngest, data: bytes, flush: Callable[[], None]) -> bytes:
+        """Bytes of a device's link. Returns what to send at once; flush() is called when an acknowledgement is due."""
+        entries, answer = device.feed(data, self._now())
+        if entries:
+            taken = device.lane.read_now()
+
+            def done(job: Job) -> None:
+                if job.error is None:
+                    device.committed(entries)
+                    self._journaled_of(device.lane, taken)
+                    flush()
+
+            drafts = self._raw.framed(device.lane, entries) if self._raw else ()
+            self.journal.submit(entries, drafts=drafts, now_ms=self._now().now_ms, done=done)
+        elif device.answer_due:
+            flush()
+        return answer
+
+    def acknowledgement(self, device: DeviceIngest) -> bytes:
+        """The acknowledgement due to a device, or b""."""
+        return device.acknowledgement(self._now(), PAUSE_MS if self.journal.half_full else 0)
+
+    def poll(self, bus: str, rows: Sequence[tuple]) -> Awaitable[None] | None:
+        """Sink of the gateway's own lines: rows of (index into the channels, time_ms, raw bits or None, quality).
+
+        What it returns is to be awaited: the queue is full, and the line is to skip polls meanwhile.
+        """
+        if self.journal.refusing:
+            self.counters.polls_refused += len(rows)
+            return asyncio.sleep(TICK_S)
+        moment = self._now()
+        by_source: dict[str, list[tuple]] = {}
+        for row in rows:
+            by_source.setdefault(self._wiring[row[0]][0], []).append(row)
+        for source, part in by_source.items():
+            ingest = self._buses[source]
+            numbered = [(self._wiring[index][1], time_ms, raw, quality) for index, time_ms, raw, quality in part]
+            entries = ingest.take(numbered, moment.now_ms, moment.mono_ns)
+            taken = ingest.lane.read_now()
+
+            def done(job: Job, lane: Lane = ingest.lane, taken: list[int] = taken) -> None:
+                if job.error is None:
+                    self._journaled_of(lane, taken)
+
+            drafts = self._raw.polled(source, entries, part) if self._raw else ()
+            self.journal.submit(entries, drafts=drafts, now_ms=moment.now_ms, done=done)
+        return self._room() if self.journal.full else None
+
+    async def _room(self) -> None:
+        event = asyncio.Event()
+        self.journal.when_room(event.set)
+        await event.wait()
+
+    # Windows ---------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> bool:
+        """Close what is due, and compute again what got late readings. Returns whether more may be due at once."""
+        more = True
+        for _ in range(WINDOWS_PER_TICK):
+            moment = self._now()
+            start_ms = self.windows.due(moment.now_ms, moment.mono_s)
+            if start_ms is None or self.journal.refusing:
+                more = False
+                break
+            if start_ms < moment.now_ms - EMPTY_MS and (skipped := self.windows.skip(moment.now_ms)):
+                gap = cbor.dumps(["gap", GATEWAY, *skipped])
+                self.journal.submit([self._entry(EVENT, gap, moment)])
+                continue
+            self._submit_windows(self.windows.close(start_ms), self.journal.submitted, moment)
+            await asyncio.sleep(0)
+        for late in self.windows.late_due(self._now().mono_s):
+            await self._revise(late)
+        return more
+
+    def _submit_windows(self, rows: list[Window], through: int, moment: Moment) -> Job:
+        entries = [(row, self._entry(WINDOW, body(row, through), moment)) for row in rows]
+        return self.journal.submit(windows=entries, drafts=list(self._documents(rows)), now_ms=moment.now_ms)
+
+    async def _revise(self, late) -> None:
+        """A closed window got readings: compute it from the journal, and keep the result as a new revision."""
+        await self.journal.commit()  # so that what made it late is on disk
+        scratch = self.windows.scratch(late.start_ms)
+        fresh, stored, through = await self.journal.read(replay.recompute, scratch, late.start_ms)
+        changed = self.windows.revised(fresh, stored)
+        if changed:
+            self._submit_windows(changed, through, self._now())
+            log.info("window revised", start_ms=late.start_ms, symbols=[w.symbol for w in changed])
+        late.settled()
+
+    def _entry(self, kind: int, data: bytes, moment: Moment) -> Entry:
+        source = self.journal.source(GATEWAY)
+        return Entry(kind, source, 0, 0, 0, moment.now_ms, moment.mono_ns // 1_000_000, None, None, data)
+
+    def newest(self, symbol: str) -> Newest | None:
+        """A channel's newest reading."""
+        for lane in self.windows.lanes.values():
+            for state in lane.states:
+                if state.channel.symbol == symbol:
+                    return lane.newest(state)
+        return None
+
+    # Counters --------------------------------------------------------------------------------------------------
+
+    def _journaled_of(self, lane: Lane, taken: list[int]) -> None:
+        for state, count in zip(lane.states, taken, strict=True):
+            self.counters.channel(state.channel.symbol).journaled = count
+
+    def _journaled(self) -> None:
+        """What was read back from the journal at the start is journaled."""
+        for lane in self.windows.lanes.values():
+            self._journaled_of(lane, lane.read_now())
+
+    def count(self) -> Counters:
+        """The counters, with those of the channels brought up to this moment."""
+        for lane in self.windows.lanes.values():
+            for state, read in zip(lane.states, lane.read_now(), strict=True):
+                counted = self.counters.channel(state.channel.symbol)
+                counted.read, counted.windowed, counted.open = read, state.windowed, state.open()
+                counted.late, counted.unplaced = state.late, state.unplaced
+        return self.counters

@@ -1,0 +1,194 @@
+"""The wires of station devices: serial ports and listening TCP sockets. Bytes to and from intake.py, nothing else.
+
+Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing it.
+Rule 2: a link that is away is opened again with a growing pause; that is a warning, never the end of the gateway.
+Rule 3: when the journal is full the link stops reading: the device's own sending then stops (back-pressure).
+Rule 4: what a device does not read does not pile up: acknowledgements are cumulative, one that finds the way
+        blocked is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import Any
+
+from gateway.ingest.devices import DeviceIngest
+from gateway.ingest.intake import Intake
+from gateway.logs import get_logger
+
+log = get_logger("link")
+
+REOPEN_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Pauses before a serial port or a listening address is tried again; the last one repeats."""
+UNREAD_BYTES_MAX = 16 * 1024
+"""Bytes of answers waiting to be sent, from which on further acknowledgements are left out."""
+KEEPALIVE_S = 15
+"""Silence on TCP after which the connection is tested; lost after four tests."""
+
+
+class DeviceLink:
+    """What belongs to a device across connections: which one is live, and the acknowledgements that are due."""
+
+    def __init__(self, intake: Intake, device: DeviceIngest):
+        self.intake = intake
+        self.device = device
+        self.live: _Connection | None = None
+        self._flushing = False
+
+    def take_over(self, connection: _Connection) -> None:
+        """`connection` is the live one from now on."""
+        old, self.live = self.live, connection
+        if old is not None:
+            old.transport.abort() if hasattr(old.transport, "abort") else old.transport.close()
+        self.device.connected()
+        self.device.counters.connected = 1
+
+    def gone(self, connection: _Connection) -> None:
+        if self.live is connection:
+            self.live = None
+            self.device.counters.connected = 0
+
+    def flush_soon(self) -> None:
+        """Send what acknowledgement is due once everything of this turn of the loop is settled."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        live = self.live
+        if live is not None and live.transport.get_write_buffer_size() < UNREAD_BYTES_MAX:
+            answer = self.intake.acknowledgement(self.device)
+            if answer:
+                live.transport.write(answer)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection of a device."""
+
+    def __init__(self, link: DeviceLink):
+        self._link = link
+        self.transport: Any = None
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            _keep_alive(sock)
+        self._link.take_over(self)
+        log.info("device link up", device=self._link.device.device)
+
+    def data_received(self, data: bytes) -> None:
+        link = self._link
+        if link.live is not self:
+            return  # replaced: what still trickles in belongs to nobody
+        answer = link.intake.feed(link.device, data, link.flush_soon)
+        if answer and self.transport.get_write_buffer_size() < UNREAD_BYTES_MAX:
+            self.transport.write(answer)
+        if link.intake.journal.full:
+            link.device.counters.pauses += 1
+            self.transport.pause_reading()
+            link.intake.journal.when_room(self._resume)
+
+    def _resume(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._link.gone(self)
+        log.warning("device link down", device=self._link.device.device, reason=str(error or "closed by the device"))
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", KEEPALIVE_S), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class TcpDeviceLink(DeviceLink):
+    """A device that connects to us. `port` is the real one after listen()."""
+
+    def __init__(self, intake: Intake, device: DeviceIngest, host: str, port: int):
+        super().__init__(intake, device)
+        self.host, self.port = host, port
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        """Begin to listen. OSError when the address is not ours or taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def run(self) -> None:
+        """Listen until cancelled; an address that cannot be had is tried again."""
+        attempt = 0
+        try:
+            while self._server is None:
+                try:
+                    await self.listen()
+                except OSError as error:
+                    log.warning("cannot listen for the device", device=self.device.device, address=f"{self.host}:{self.port}",
+                                reason=errno.errorcode.get(error.errno or 0, str(error)))
+                    await asyncio.sleep(REOPEN_S[min(attempt, len(REOPEN_S) - 1)])
+                    attempt += 1
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self.live is not None:
+            self.live.transport.close()
+
+
+class SerialDeviceLink(DeviceLink):
+    """A device on a serial port (a USB one, an RS-485 adapter, a pty)."""
+
+    def __init__(self, intake: Intake, device: DeviceIngest, path: str, baud: int = 115200, parity: str = "N", stopbits: int = 1):
+        super().__init__(intake, device)
+        self._path, self._port = path, {"baudrate": baud, "parity": parity, "stopbits": stopbits}
+
+    async def run(self) -> None:
+        """Hold the port open until cancelled; a port that is away is tried again."""
+        from serial import SerialException  # here, so that a gateway without serial links does not load it
+        from serial_asyncio_fast import create_serial_connection
+
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        try:
+            while True:
+                try:
+                    _, connection = await create_serial_connection(
+                        loop, lambda: _Connection(self), self._path, **self._port
+                    )
+                except (SerialException, OSError, ValueError) as error:
+                    if attempt < len(REOPEN_S):  # then it is known to be away: one line a minute would say no more
+                        log.warning("serial port cannot be opened", device=self.device.device, path=self._path, reason=str(error))
+                    await asyncio.sleep(REOPEN_S[min(attempt, len(REOPEN_S) - 1)])
+                    attempt += 1
+                    continue
+                attempt = 0
+                await connection.lost
+                await asyncio.sleep(REOPEN_S[0])
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.live.transport.close()
+
+
+def link_of(intake: Intake, device: DeviceIngest, link: Any) -> TcpDeviceLink | SerialDeviceLink:
+    """The link of a configured device: `link` is config.device[i].link."""
+    if hasattr(link, "path"):
+        return SerialDeviceLink(intake, device, link.path, link.baud, link.parity, link.stopbits)
+    return TcpDeviceLink(intake, device, link.host, link.port)

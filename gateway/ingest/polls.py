@@ -1,0 +1,86 @@
+"""Readings of the gateway's own buses, packed for the journal as a device packs its own.
+
+Rule 1: an entry is a READINGS payload (protocol.messages) of the source bus/<id>, with a boot number of the
+        gateway's start and sequence numbers of our own, so that what reads one kind of record reads both.
+Rule 2: a channel's number in it is its place among the channels of its bus; the CONFIGURATION entry of that
+        boot says which ones. A bus of more than 256 channels is several sources: bus/<id>, bus/<id>.1, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import pack
+
+from gateway.journal.kinds import POLL
+from gateway.windows import CHANNELS_MAX, Channel, Lane
+from protocol import cbor
+from protocol.messages import ROWS_MAX, Readings
+
+
+def source_name(bus: str, place: int) -> str:
+    """The source of the bus's channel number `place`."""
+    page = place // CHANNELS_MAX
+    return f"bus/{bus}.{page}" if page else f"bus/{bus}"
+
+
+class BusIngest:
+    """One source of a bus. `take()` gives entries; their readings have gone into the windows."""
+
+    def __init__(self, source: int, boot: int, lane: Lane):
+        self._source = source
+        self._boot = boot
+        self._next_seq = 1
+        self.lane = lane
+
+    def describe(self, channels: Sequence[Channel]) -> None:
+        """Which channels the numbers of this boot mean."""
+        self.lane.describe(self._boot, [(c.quantity, c.interval_ms or 0, 0, ()) for c in channels])
+
+    def take(self, rows: Sequence[tuple], now_ms: int, mono_ns: int) -> list[tuple]:
+        """Rows of (number, time_ms, raw bits or None, quality) -> entries."""
+        entries = []
+        for start in range(0, len(rows), ROWS_MAX):
+            part = rows[start : start + ROWS_MAX]
+            base_ms = part[0][1]
+            readings = Readings(
+                self._boot, self._next_seq, base_ms, 1,
+                tuple([(number, time_ms - base_ms, raw, quality, 0) for number, time_ms, raw, quality in part]),
+            )
+            first_ms, last_ms = self.lane.add(readings, now_ms, mono_ns / 1e9)
+            last_seq = self._next_seq + len(part) - 1
+            entries.append(
+                (POLL, self._source, self._boot, self._next_seq, last_seq, now_ms, mono_ns // 1_000_000,
+                 first_ms, last_ms, encode(readings))
+            )
+            self._next_seq = last_seq + 1
+        return entries
+
+
+def encode(readings: Readings) -> bytes:
+    """The same bytes as protocol.messages.encode(), several times faster for rows of our own making."""
+    boot, first_seq, base_ms, clock, rows = readings
+    out = [
+        b"\x86\x03", cbor.head(0, boot), cbor.head(0, first_seq), cbor.head(0, base_ms), cbor.head(0, clock),
+        cbor.head(0x80, len(rows)),
+    ]
+    for number, offset_ms, raw, quality, _ in rows:
+        out.append(_NUMBERS[number])
+        out.append(b"\x00" if offset_ms == 0 else cbor.dumps(offset_ms))
+        out.append(b"\xf6" + _SMALL[quality] if raw is None else pack(">BIB", 0xFA, raw, quality))
+        out.append(b"\x00")
+    return b"".join(out)
+
+
+_NUMBERS = [b"\x85" + cbor.head(0, number) for number in range(CHANNELS_MAX)]
+_SMALL = [cbor.head(0, number) for number in range(24)]
+
+
+def configuration(boot: int, settings: Iterable[int | float], channels: Sequence[Channel]) -> bytes:
+    """The CONFIGURATION entry: what the window arithmetic needs to know, from this boot on."""
+    return cbor.dumps({"boot": boot, "settings": list(settings), "channels": [list(c) for c in channels]})
+
+
+def parse_configuration(data: bytes) -> tuple[int, list, list[Channel]]:
+    """The inverse: (boot, settings, channels). CodecError."""
+    found = cbor.loads(data)
+    return found["boot"], found["settings"], [Channel._make(row) for row in found["channels"]]

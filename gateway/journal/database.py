@@ -1,0 +1,90 @@
+"""Opening the journal's database: one set of pragmas, one migration runner.
+
+Why FULL: in WAL mode NORMAL syncs only at checkpoints; a power cut then loses transactions whose COMMIT returned.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+
+from gateway.errors import JournalError
+
+VERSION = 1
+"""Schema version this program writes: the newest schema/v<N>.sql."""
+PAGE_CACHE_KIB = 2048
+"""Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
+WAL_PAGES = 2000
+"""Pages (4 KiB) in the write-ahead log before they are moved into the database: 8 MiB."""
+WAL_KEEP_BYTES = 16 * 1024 * 1024
+"""A log grown by a burst is cut to this size."""
+BUSY_MS = 5000
+"""How long a connection waits for another one's lock."""
+TAIL_ENTRIES = 64
+"""Newest entries whose hashes are checked whenever the journal is opened."""
+
+
+def connect(path: Path | str) -> sqlite3.Connection:
+    """The writing connection: autocommit, WAL, synchronous=FULL. May be used from any one thread at a time."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path | str) -> sqlite3.Connection:
+    """A connection that cannot write. Raises sqlite3.OperationalError when there is no journal yet."""
+    connection = sqlite3.connect(
+        f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_MS / 1000, isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -512")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to VERSION, each step in its own transaction. JournalError if it is newer than that."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise JournalError(
+            f"The journal has schema {version}, this program knows {VERSION}: install the newer version again."
+        )
+    for step in range(version + 1, VERSION + 1):
+        sql = (resources.files("gateway.journal") / "schema" / f"v{step}.sql").read_text(encoding="utf-8")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {step};\nCOMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def leaf(body: bytes) -> bytes:
+    """The RFC 6962 leaf hash of an entry."""
+    return sha256(b"\x00" + body).digest()
+
+
+def check_tail(connection: sqlite3.Connection) -> int:
+    """Number of entries, after checking that the newest ones are whole. JournalError if they are not."""
+    rows = connection.execute(
+        "SELECT idx, leaf, body FROM entry ORDER BY idx DESC LIMIT ?", (TAIL_ENTRIES,)
+    ).fetchall()
+    for offset, (idx, stored, body) in enumerate(rows):
+        if idx != rows[0][0] - offset:
+            raise JournalError(f"Entry {rows[0][0] - offset} is missing: restore the journal from a backup.")
+        if body is not None and leaf(body) != stored:
+            raise JournalError(f"Entry {idx} does not match its hash: restore the journal from a backup.")
+    return rows[0][0] + 1 if rows else 0

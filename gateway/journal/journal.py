@@ -1,0 +1,211 @@
+"""The journal as the event loop sees it: submit what belongs together, hear when it is on disk.
+
+Rule 1: nothing is acknowledged, counted as journaled or shown as stored before its job's `done` was called.
+Rule 2: entries get their numbers in the order of submit(); `submitted` is the number the next one will get.
+Rule 3: the queue is bounded. `full` asks every source to stop reading until when_room() calls back; a source
+        that cannot wait has the room between FULL and LIMIT, and what exceeds that is refused, not lost unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gateway.errors import JournalError
+from gateway.journal import database
+from gateway.journal.reader import Reader
+from gateway.journal.writer import Entry, Job, Writer
+from gateway.windows import Window
+
+QUEUE_ENTRIES_FULL = 6144
+"""Entries waiting (one and a half transactions) at which links stop reading: the disk sets the pace then."""
+QUEUE_BYTES_FULL = 4 * 1024 * 1024
+"""The same in bytes of entry bodies."""
+QUEUE_ENTRIES_LIMIT = 4 * QUEUE_ENTRIES_FULL
+"""Entries waiting at which even instruments that cannot wait are refused (and counted)."""
+
+
+class Journal:
+    """Open it before the loop runs, start() it inside the loop, close() it at the end.
+
+    Raises JournalError from open() when the file is not a journal that can be gone on with, and from commit()
+    when it has stopped for good.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[str], sqlite3.Connection] = database.connect):
+        self.path = Path(path)
+        self._connect = connect
+        self._sources: dict[str, int] = {}
+        self._waiting: list[Callable[[], None]] = []
+        self._hear_of_documents: Callable[[Sequence[tuple]], None] = lambda drafts: None
+        self.pending_entries = 0
+        self.pending_bytes = 0
+        self.pauses = 0  # times the queue became full
+        self.full = False
+        self.status = ""  # why nothing can be stored at the moment; "" while all is well
+        self.hear_of_status: Callable[[str], None] = lambda text: None
+
+    # Opening and closing ---------------------------------------------------------------------------------------
+
+    def open(self, sources: Iterable[str]) -> None:
+        """Open or make the database; `sources` are the names entries will come from (device/st-01, bus/tank)."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writer = Writer(str(self.path), self._written, self._alarm, self._connect)
+            self._name_sources(self._writer.connection, sources)
+        except sqlite3.Error as error:
+            raise JournalError(f"The journal {self.path} cannot be opened: {error}. Check the disk.") from error
+        self.submitted = self._writer.size
+        self._read_thread = ThreadPoolExecutor(1, "journal-read")
+        self._reader = Reader(self.path)
+
+    def _name_sources(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(n,) for n in names])
+        connection.execute("COMMIT")
+        self._sources = {name: id for id, name in connection.execute("SELECT id, name FROM source")}
+
+    def start(self) -> None:
+        """Begin writing; callbacks come on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._writer.start()
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Write what was submitted (unless the disk refuses for `timeout_s`), then close."""
+        if hasattr(self, "_loop"):
+            await asyncio.to_thread(self._writer.stop, timeout_s)
+        else:
+            self._writer.stop()
+        await asyncio.to_thread(self._read_thread.shutdown)
+        self._reader.close()
+
+    # What is held ----------------------------------------------------------------------------------------------
+
+    def source(self, name: str) -> int:
+        """The number of a source named to open()."""
+        return self._sources[name]
+
+    def position(self, name: str) -> tuple[int, int]:
+        """(boot, sequence) of the newest record of a source that is on disk; (0, 0) without any."""
+        return self._writer.fold.positions.get(self._sources[name], (0, 0))
+
+    @property
+    def size(self) -> int:
+        """Entries on disk."""
+        return self._writer.size
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed, each with one fsync of the log."""
+        return self._writer.commits
+
+    @property
+    def faults(self) -> int:
+        """Errors of the disk met."""
+        return self._writer.faults
+
+    @property
+    def stopped(self) -> bool:
+        """It has stopped for good: `status` says why."""
+        return self._writer.dead
+
+    async def read(self, function: Callable, *arguments):
+        """`function(reader, *arguments)` on the reading thread; it sees everything done before."""
+        return await self._loop.run_in_executor(self._read_thread, function, self._reader, *arguments)
+
+    # Writing ---------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        entries: Sequence[tuple] = (),
+        windows: Sequence[tuple[Window, Entry]] = (),
+        drafts: Sequence[tuple] = (),
+        marks: Sequence[tuple[str, list[tuple]]] = (),
+        now_ms: int = 0,
+        done: Callable[[Job], None] | None = None,
+    ) -> Job:
+        """Queue one transaction's worth; `done(job)` follows on the loop once it is on disk.
+
+        With `job.error` set instead, it never will be. drafts: (destination, key, kind, name, folder, at_ms, body).
+        """
+        job = Job(entries, windows, drafts, marks, now_ms, done)
+        self.submitted += len(job)
+        self.pending_entries += len(job)
+        self.pending_bytes += job.bytes
+        if not self.full and (self.pending_entries >= QUEUE_ENTRIES_FULL or self.pending_bytes >= QUEUE_BYTES_FULL):
+            self.full = True
+            self.pauses += 1
+        self._writer.put(job)
+        return job
+
+    async def commit(self, **work) -> Job:
+        """submit(), and wait until it is on disk. JournalError when it never will be."""
+        future: asyncio.Future[Job] = self._loop.create_future()
+        self.submit(**work, done=lambda job: future.done() or future.set_result(job))
+        job = await future
+        if job.error is not None:
+            raise JournalError(str(job.error)) from job.error
+        return job
+
+    @property
+    def refusing(self) -> bool:
+        """Even those who cannot wait must not submit now (rule 3), or it has stopped for good."""
+        return self.pending_entries >= QUEUE_ENTRIES_LIMIT or self._writer.dead
+
+    @property
+    def half_full(self) -> bool:
+        """Time to ask sources to slow down a little."""
+        return self.full or self.pending_entries >= QUEUE_ENTRIES_FULL // 2
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """`call()` once the queue is half empty again (at once when it is not full)."""
+        if self.full:
+            self._waiting.append(call)
+        else:
+            call()
+
+    def when_queued(self, call: Callable[[Sequence[tuple]], None]) -> None:
+        """`call(drafts)` for all documents of a transaction, once they are on disk."""
+        self._hear_of_documents = call
+
+    # From the writer's thread ----------------------------------------------------------------------------------
+
+    def _written(self, jobs: list[Job]) -> None:
+        self._call(self._settle, jobs)
+
+    def _alarm(self, text: str) -> None:
+        self._call(self._set_status, text)
+
+    def _call(self, function: Callable, argument) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            pass  # the loop ended first: nobody is left to be told
+
+    def _settle(self, jobs: list[Job]) -> None:
+        """One transaction is on disk (or never will be: error): tell whoever waits for it."""
+        for job in jobs:
+            self.pending_entries -= len(job)
+            self.pending_bytes -= job.bytes
+        drafts = [draft for job in jobs if job.error is None for draft in job.queued]
+        if drafts:
+            self._hear_of_documents(drafts)
+        for job in jobs:
+            if job.done is not None:
+                job.done(job)
+        if (
+            self.full
+            and self.pending_entries <= QUEUE_ENTRIES_FULL // 2
+            and self.pending_bytes <= QUEUE_BYTES_FULL // 2
+        ):
+            self.full = False
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call()
+
+    def _set_status(self, text: str) -> None:
+        self.status = text
+        self.hear_of_status(text)

@@ -1,0 +1,122 @@
+"""The journal's side of the outbox port (gateway/forward/port.py): documents, marks, and what is still to be sent.
+
+    pending --delivered--> delivered        (a document of kind "readings" is deleted instead, and tallied)
+       |  ^---failed------ pending          (attempts + 1)
+       +-----failed, park-> parked
+
+Rule 1: documents come in with the transaction of what they tell about; marks ride in the next transaction.
+Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
+Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.counters import Counters
+from gateway.forward.port import Document
+from gateway.journal.journal import Journal
+from gateway.journal.reader import Reader
+
+PASSING = "readings"
+"""Kind of documents that nobody asks for again: their rows go as soon as they are delivered."""
+
+_TALLY = (
+    "INSERT INTO tally (destination, delivered) SELECT destination, 1 FROM outbox "
+    f"WHERE id = ? AND kind = '{PASSING}' AND state <> 1 "
+    "ON CONFLICT (destination) DO UPDATE SET delivered = delivered + 1"
+)
+_DELETE = f"DELETE FROM outbox WHERE id = ? AND kind = '{PASSING}'"
+_DELIVERED = "UPDATE outbox SET state = 1, settled_ms = ?, last_error = '' WHERE id = ? AND state <> 1"
+_FAILED = "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE id = ? AND state = 0"
+_PARKED = (
+    "UPDATE outbox SET attempts = attempts + 1, last_error = ?, state = 2, settled_ms = ? WHERE id = ? AND state = 0"
+)
+_PENDING = (
+    "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
+    "WHERE destination = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?"
+)
+_OLDEST = "SELECT at_ms FROM outbox WHERE destination = ? AND state = 0 ORDER BY id LIMIT 1"
+ERROR_LENGTH_MAX = 500
+"""Characters of an error's text that are kept."""
+
+
+class JournalOutbox:
+    """The outbox of a journal that is open. `now_ms()` is station time."""
+
+    def __init__(self, journal: Journal, now_ms: Callable[[], int], counters: Counters):
+        self._journal = journal
+        self._now_ms = now_ms
+        self._counters = counters
+        self._events: dict[str, asyncio.Event] = {}
+        self._handed: dict[int, str] = {}  # documents handed out and not yet settled: id -> destination
+        journal.when_queued(self._heard)
+
+    async def load(self) -> None:
+        """Take the counters from the journal, before anything is queued or delivered."""
+        for destination, found in (await self._journal.read(Reader.outbox)).items():
+            counted = self._counters.destination(destination)
+            counted.queued, counted.delivered, counted.parked = found["queued"], found["delivered"], found["parked"]
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look up since when each destination's oldest document waits. Now and then, for whoever shows it."""
+        for destination, counted in self._counters.destinations.items():
+            rows = await self._journal.read(Reader.rows, _OLDEST, destination)
+            counted.oldest_ms = rows[0][0] if rows else 0
+
+    async def queue(self, drafts: Sequence[tuple]) -> None:
+        """Queue documents that belong to no window. Durable when this returns."""
+        await self._journal.commit(drafts=drafts, now_ms=self._now_ms())
+
+    def queue_soon(self, drafts: Sequence[tuple]) -> None:
+        """Queue documents that may be lost with the process, because what they say is in the journal anyway."""
+        self._journal.submit(drafts=drafts, now_ms=self._now_ms())
+
+    # The port --------------------------------------------------------------------------------------------------
+
+    async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
+        """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""
+        rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, limit)
+        self._handed.update((row[0], destination) for row in rows)
+        return [Document._make(row) for row in rows]
+
+    async def delivered(self, ids: Iterable[int]) -> None:
+        """Mark as delivered; durable when this returns."""
+        now_ms = self._now_ms()
+        each = [(id,) for id in ids]
+        await self._journal.commit(
+            marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])]
+        )
+        for (id,) in each:
+            destination = self._handed.pop(id, None)
+            if destination is not None:
+                counted = self._counters.destination(destination)
+                counted.delivered += 1
+                if not counted.waiting:
+                    counted.oldest_ms = 0
+
+    async def failed(self, id: int, reason: str, park: bool) -> None:
+        """Count an attempt that failed; with `park` the document waits for a person."""
+        reason = reason[:ERROR_LENGTH_MAX]
+        if not park:
+            await self._journal.commit(marks=[(_FAILED, [(reason, id)])])
+            return
+        await self._journal.commit(marks=[(_PARKED, [(reason, self._now_ms(), id)])])
+        destination = self._handed.pop(id, None)
+        if destination is not None:
+            self._counters.destination(destination).parked += 1
+
+    def event(self, destination: str) -> asyncio.Event:
+        """Set whenever new documents for `destination` were queued."""
+        return self._events.setdefault(destination, asyncio.Event())
+
+    def _heard(self, drafts: Sequence[tuple]) -> None:
+        """These documents are in the outbox now."""
+        for destination, _, _, _, _, at_ms, _ in drafts:
+            counted = self._counters.destination(destination)
+            if not counted.waiting:
+                counted.oldest_ms = at_ms
+            counted.queued += 1
+            self.event(destination).set()

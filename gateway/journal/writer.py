@@ -1,0 +1,312 @@
+"""The journal's one writing thread: group commit, and what happens when the disk says no.
+
+Rule 1: jobs are written in the order they were submitted; a job is done when the COMMIT of its transaction returned.
+Rule 2: while one commit runs, the next jobs queue up and become the next transaction.
+Rule 3: after any error of the disk the commit is not tried again: the connection is closed, the database opened
+        afresh, its log moved into the database file (new writes, a new sync) and its tail checked. Only then is it
+        decided whether the failed transaction is in the journal (its jobs are done) or not (it is written anew).
+        A second fsync of the same pages proves nothing: the system may have dropped them after the first error.
+Rule 4: what the disk cannot explain (a broken tail, a record out of order) stops the writer for good, loudly.
+
+Many rows go into one statement because the interpreter lock is given away and fought for at every statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from gateway.errors import JournalError
+from gateway.journal import database
+from gateway.journal.fold import SAVE_EVERY, Fold
+from gateway.journal.kinds import WINDOW
+from gateway.windows import Window
+
+BATCH_ENTRIES = 4096
+"""Entries in one transaction: about 2 MiB, so that a commit stays short and the page cache small."""
+RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Pauses before the journal is opened again after an error; the last one repeats."""
+
+ENTRY_COLUMNS = "idx, kind, source, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, body, leaf"
+ENTRY_WIDTH = 12
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+_INSERT_ENTRIES = {
+    n: f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES " + ", ".join(["(" + ", ".join("?" * ENTRY_WIDTH) + ")"] * n)
+    for n in _CHUNKS
+}
+_INSERT_WINDOW = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_DRAFT = (
+    "INSERT INTO outbox (id, destination, key, kind, name, folder, at_ms, created_ms, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (destination, key) DO NOTHING"
+)
+
+
+class Entry(NamedTuple):
+    """One entry to be appended; columns of `entry` without idx and leaf. On the hot path a plain tuple will do."""
+
+    kind: int
+    source: int
+    boot: int
+    first_seq: int
+    last_seq: int
+    arrived_ms: int
+    mono_ms: int
+    first_ms: int | None
+    last_ms: int | None
+    body: bytes
+
+
+class Job:
+    """What belongs into one transaction. `done(job)` is called on the loop after the commit."""
+
+    __slots__ = ("bytes", "done", "drafts", "entries", "error", "first", "marks", "now_ms", "queued", "windows")
+
+    def __init__(
+        self,
+        entries: Sequence[tuple] = (),
+        windows: Sequence[tuple[Window, Entry]] = (),
+        drafts: Sequence[tuple] = (),
+        marks: Sequence[tuple[str, list[tuple]]] = (),
+        now_ms: int = 0,
+        done: Callable[[Job], None] | None = None,
+    ):
+        self.entries = entries
+        self.windows = windows
+        self.drafts = drafts  # (destination, key, kind, name, folder, at_ms, body)
+        self.marks = marks  # (SQL on outbox or tally, rows)
+        self.now_ms = now_ms
+        self.done = done
+        self.queued: list[tuple] = []  # those of drafts that were not in the outbox before, once written
+        self.first = -1  # number of its first entry, once written
+        self.error: Exception | None = None  # set, with done() called, when it can never be written
+        self.bytes = sum(len(entry[9]) for entry in entries)
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.windows)
+
+
+class Writer:
+    """Owns the writing connection. `report(jobs)` and `alarm(text)` are called in the writer's thread."""
+
+    def __init__(
+        self,
+        path: str,
+        report: Callable[[list[Job]], None],
+        alarm: Callable[[str], None],
+        connect: Callable[[str], sqlite3.Connection] = database.connect,
+    ):
+        self._path = path
+        self._report = report
+        self._alarm = alarm
+        self._connect = connect
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.commits = 0  # transactions committed
+        self.faults = 0  # errors of the disk met
+        self.size = 0  # entries on disk
+        self.dead = False  # rule 4
+        self._error: Exception | None = None
+        self._last_leaf = self._expected_leaf = b""
+        self.fold = Fold()
+        self._open()
+
+    def _open(self, after_error: bool = False) -> None:
+        self.connection = self._connect(self._path)
+        try:
+            database.migrate(self.connection)
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy and after_error:  # somebody reads an old state; what is in the log could be undone by the disk
+                raise sqlite3.OperationalError("the log cannot be moved while it is read")
+            self.size = database.check_tail(self.connection)
+            self.fold = Fold.load(self.connection)
+            self._next_document = self.connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM outbox").fetchone()[0]
+            row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+            self._last_leaf = row[0] if row else b""
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        try:
+            self.connection.close()
+        except sqlite3.Error:
+            pass  # it failed before; whatever it still held was never acknowledged
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        self._queue.put(job)
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """Write what is queued, then end. With a disk that says no, what is queued stays unwritten (and unacknowledged)."""
+        self._stopping.set()
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        else:
+            self._close()
+
+    # The thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            jobs, last = self._collect()
+            if jobs and not self.dead:
+                try:
+                    self._write_for_certain(jobs)
+                except Exception as error:  # rule 4; anything else would end the thread in silence
+                    self._die(error)
+            if self.dead:
+                self._give_up(jobs)
+        self._close()
+
+    def _collect(self) -> tuple[list[Job], bool]:
+        """Wait for a job, then take what else is there, up to one transaction. The flag says that it was the last."""
+        jobs: list[Job] = []
+        count = 0
+        while count < BATCH_ENTRIES:
+            try:
+                job = self._queue.get(block=not jobs)
+            except Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+            count += len(job)
+        return jobs, False
+
+    def _write_for_certain(self, jobs: list[Job]) -> None:
+        """Return when `jobs` are on disk and reported. JournalError: never will be (rule 4, or told to stop)."""
+        attempt = 0
+        while True:
+            before, positions = self.size, dict(self.fold.positions)
+            try:
+                after, last_leaf = self._transaction(jobs)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
+                    raise JournalError(f"The journal refused rows that must fit ({error}).") from error
+                after, last_leaf = before + sum(map(len, jobs)), self._expected_leaf
+                if not self._reopen(error, attempt):
+                    raise JournalError("closed while the disk could not be written") from error
+                attempt += 1
+                if self.size == before and self.fold.positions == positions:
+                    continue  # nothing of it is in the journal: write it anew
+                if self.size != after or self._last_leaf != last_leaf:
+                    raise JournalError(
+                        f"After a disk error the journal has {self.size} entries, neither {before} nor {after}."
+                    ) from error
+                self._number(jobs, before)
+            self.size, self._last_leaf = after, last_leaf
+            self.commits += 1
+            self._report(jobs)
+            return
+
+    def _reopen(self, error: Exception, attempt: int) -> bool:
+        """Close and open until the journal is whole again. False when the writer is to stop instead."""
+        while True:
+            self.faults += 1
+            self._alarm(f"The journal cannot be written ({error}): nothing is acknowledged until it can.")
+            self._close()
+            if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
+                return False
+            try:
+                self._open(after_error=True)
+            except sqlite3.DatabaseError as again:
+                error, attempt = again, attempt + 1
+            else:
+                self._alarm("")
+                return True
+
+    def _die(self, error: Exception) -> None:
+        self.dead = True
+        self._close()
+        self._alarm(f"The journal has stopped: {error}")
+        self._error = error
+
+    def _give_up(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.error = self._error
+        self._report(jobs)
+
+    # One transaction -------------------------------------------------------------------------------------------
+
+    def _transaction(self, jobs: list[Job]) -> tuple[int, bytes]:
+        """Write `jobs` and commit. Returns the new size and the newest leaf. sqlite3.DatabaseError: see rule 3."""
+        rows, windows, size = self._rows(jobs)
+        self._expected_leaf = rows[-1] if rows else self._last_leaf
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        _insert(execute, rows)
+        if windows:
+            self.connection.executemany(_INSERT_WINDOW, windows)
+        self._queue_documents(jobs)
+        for job in jobs:
+            for sql, marks in job.marks:
+                self.connection.executemany(sql, marks)
+        save = bool(windows) or size - self.fold.folded >= SAVE_EVERY
+        if save:
+            self.fold.save(self.connection, size)
+        execute("COMMIT")
+        if save:
+            self.fold.saved(size)
+        return size, self._expected_leaf
+
+    def _rows(self, jobs: list[Job]) -> tuple[list, list[tuple], int]:
+        """All entries as one flat list of columns, the window rows, and the size of the journal with them."""
+        idx = self.size
+        take = self.fold.take
+        flat: list = []
+        windows: list[tuple] = []
+        for job in jobs:
+            job.first = idx
+            for entry in job.entries:
+                kind, source, boot, first_seq, last_seq, _, _, first_ms, last_ms, body = entry
+                take(idx, kind, source, boot, first_seq, last_seq, first_ms, last_ms)
+                flat += (idx, *entry, sha256(b"\x00" + body).digest())
+                idx += 1
+            for window, entry in job.windows:
+                assert entry.kind == WINDOW
+                flat += (idx, *entry, database.leaf(entry.body))
+                windows.append(_window_row(idx, window))
+                idx += 1
+        return flat, windows, idx
+
+    def _queue_documents(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.queued = []
+            for draft in job.drafts:
+                destination, key, kind, name, folder, at_ms, body = draft
+                row = (self._next_document, destination, key, kind, name, folder, at_ms, job.now_ms, body)
+                if self.connection.execute(_INSERT_DRAFT, row).rowcount:
+                    job.queued.append(draft)
+                    self._next_document += 1
+
+    def _number(self, jobs: list[Job], first: int) -> None:
+        for job in jobs:
+            job.first = first
+            first += len(job)
+
+
+def _insert(execute: Callable, flat: list) -> None:
+    """Insert the rows in as few statements as the prepared sizes allow."""
+    start, left = 0, len(flat) // ENTRY_WIDTH
+    for n in _CHUNKS:
+        while left >= n:
+            execute(_INSERT_ENTRIES[n], flat[start : start + n * ENTRY_WIDTH])
+            start += n * ENTRY_WIDTH
+            left -= n
+
+
+def _window_row(idx: int, window: Window) -> tuple:
+    return (
+        window.start_ms, window.symbol, window.revision, idx, window.end_ms, window.unit, window.value,
+        window.quality, window.status, window.count, window.expected, window.valid_share, window.minimum,
+        window.maximum, window.reason, window.last,
+    )

@@ -1,0 +1,95 @@
+"""Messages for brokers: one JSON object each, with a permanent id.
+
+    topic    quantrac/<province>/<facility>/<station>/<kind>          kind: window, readings, ...
+    window   {"id", "t", "channels": {symbol: {"value", "unit", "status", "valid_share", "revision"}}}
+    readings {"id", "t", "rows": [[symbol, t_ms, value, status], ...]}
+
+Rule 1: the id is a function of what the message is about, so a receiver can drop a repetition.
+Rule 2: a value is the same figure as in the provincial file: the text's number, not the unrounded mean.
+Rule 3: a channel without any number has value null and a status that says why; never NaN.
+`t` is RFC 3339 in GMT+7. The newest checkpoint joins the object once the journal signs them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.reports import provincial
+from gateway.reports.layout import GMT7_S, stamp
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.windows import Window
+
+# What a destination is configured to get -> the last level of the topic.
+TOPIC_KINDS = {
+    "windows": "window",
+    "hours": "hour",
+    "alerts": "alert",
+    "events": "event",
+    "checkpoints": "checkpoint",
+    "status": "status",
+    "readings": "readings",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def rfc3339(time_ms: int) -> str:
+    """Unix ms -> "2026-03-25T00:05:00+07:00", with milliseconds only when there are some."""
+    seconds, ms = divmod(time_ms, 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds + GMT7_S))
+    return f"{text}.{ms:03d}+07:00" if ms else f"{text}+07:00"
+
+
+def topic(config: Config, kind: str, prefix: str = "quantrac") -> str:
+    """The topic for a kind of `send`, such as "windows" or "readings"."""
+    station = config.station
+    return f"{prefix}/{station.province}/{station.facility}/{station.code}/{TOPIC_KINDS[kind]}"
+
+
+def message_id(config: Config, kind: str, name: str) -> str:
+    """A permanent id, unique over all stations: "LCa/DEMO/NUO001/window/20260325000500/1"."""
+    station = config.station
+    return f"{station.province}/{station.facility}/{station.code}/{TOPIC_KINDS[kind]}/{name}"
+
+
+def window_message(config: Config, windows: Sequence[Window], revision: int) -> bytes:
+    """The windows of one stamp and one revision."""
+    label_ms = label(config, windows[0])
+    by_symbol = {window.symbol: window for window in windows}
+    channels = {}
+    for channel in config.channel:
+        window = by_symbol.get(channel.symbol)
+        if window is None:
+            continue
+        channels[channel.symbol] = {
+            "value": float(provincial.number(window.value, channel.decimals))
+            if provincial.has_number(window)
+            else None,
+            "unit": channel.unit,
+            "status": window.status,
+            "valid_share": round(window.valid_share, 4),
+            "revision": window.revision,
+        }
+    name = f"{stamp(label_ms)}/{revision}"
+    return _encode(
+        {"id": message_id(config, "windows", name), "t": rfc3339(label_ms), "channels": channels},
+    )
+
+
+def reading_message(config: Config, name: str, t_ms: int, rows: Iterable[Sequence[object]]) -> bytes:
+    """Raw readings, [symbol, t_ms, value or None, status] each. `name` makes the id permanent, as
+    "17/1200-1263".
+    """
+    return _encode(
+        {"id": message_id(config, "readings", name), "t": rfc3339(t_ms), "rows": list(rows)},
+    )
+
+
+def label(config: Config, window: Window) -> int:
+    """The moment a window is named after (Unix ms): its end, unless the configuration says its start."""
+    return window.start_ms if config.gateway.label == "start" else window.end_ms

@@ -1,0 +1,155 @@
+"""What the gateway knows about itself, put together for people (/api/v1/current), monitors (/healthz) and Prometheus.
+
+Reads the live objects, changes nothing. Problems are sentences that say what to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.config_model import Config
+from gateway.forward.worker import Worker
+from gateway.ingest.intake import Intake
+from gateway.ingest.line import Line
+from gateway.reports.message import rfc3339
+from gateway.windows import Window
+from protocol import quality as q
+
+LATE_S = 900.0
+"""A document that waits longer is a problem: the receiver shows a station offline after 15 minutes without data."""
+
+
+class Status:
+    """Over the parts of one running gateway."""
+
+    def __init__(
+        self, config: Config, clock: Clock, intake: Intake, lines: Mapping[str, Line], workers: Mapping[str, Worker]
+    ):
+        self._config = config
+        self._clock = clock
+        self._intake = intake
+        self._lines = lines
+        self._workers = workers
+        self._newest: dict[str, Window] = {}
+
+    def closed(self, windows: list[Window]) -> None:
+        """Hear of windows as they close, to show the newest of each channel."""
+        for window in windows:
+            self._newest[window.symbol] = window
+
+    # /api/v1/current -------------------------------------------------------------------------------------------
+
+    def current(self) -> dict[str, Any]:
+        """Channels, destinations, devices and buses, now."""
+        counters = self._intake.count()
+        station = self._config.station
+        return {
+            "station": {
+                "province": station.province, "facility": station.facility, "code": station.code, "name": station.name,
+            },
+            "t": rfc3339(self._clock.now_ms()),
+            "simulated_clock": self._clock.simulated,
+            "problems": self.problems(),
+            "channels": [self._channel(channel, counters) for channel in self._config.channel],
+            "destinations": [self._destination(id, counters) for id in self._workers],
+            "devices": {id: counted.snapshot() for id, counted in counters.links.items()},
+            "buses": {id: line.counters.snapshot() for id, line in self._lines.items()},
+            "journal": self._journal(),
+        }  # fmt: skip
+
+    def _channel(self, channel: Any, counters: Any) -> dict[str, Any]:
+        newest = self._intake.newest(channel.symbol)
+        window = self._newest.get(channel.symbol)
+        return {
+            "symbol": channel.symbol, "unit": channel.unit, "decimals": channel.decimals,
+            "value": None if newest is None else newest.value,
+            "quality": q.NAMES[q.NO_DATA if newest is None else newest.quality],
+            "t": None if newest is None else rfc3339(newest.time_ms),
+            "window": None if window is None else {
+                "end": rfc3339(window.end_ms), "value": window.value, "status": window.status,
+                "quality": q.NAMES[window.quality], "valid_share": window.valid_share, "revision": window.revision,
+            },
+            "readings": counters.channel(channel.symbol).snapshot(),
+        }  # fmt: skip
+
+    def _destination(self, id: str, counters: Any) -> dict[str, Any]:
+        worker = self._workers[id].counters
+        counted = counters.destination(id)
+        oldest = worker.oldest_unsent_ms
+        return {
+            "id": id, "connected": worker.connected, "queued": counted.queued, "delivered": counted.delivered,
+            "parked": counted.parked, "backlog": counted.waiting, "attempts": worker.attempts,
+            "oldest_unsent_s": None if oldest is None else worker.oldest_unsent_age_s(self._clock.now_ms()),
+            "retry_in_s": worker.retry_in_s, "refused": worker.refused, "last_error": worker.last_error,
+        }  # fmt: skip
+
+    def _journal(self) -> dict[str, Any]:
+        journal = self._intake.journal
+        return {
+            "entries": journal.size, "commits": journal.commits, "waiting": journal.pending_entries,
+            "faults": journal.faults, "status": journal.status,
+        }  # fmt: skip
+
+    # /healthz --------------------------------------------------------------------------------------------------
+
+    def problems(self) -> list[str]:
+        """Sentences, empty while all is well."""
+        found = []
+        journal = self._intake.journal
+        if journal.status:
+            found.append(f"The journal cannot store: {journal.status}")
+        for id, counted in self._intake.counters.links.items():
+            if not counted.connected:
+                found.append(f"The device {id} is not connected: check its power and its cable.")
+        for id, line in self._lines.items():
+            if not line.counters.up:
+                found.append(f"The bus {id} is down: {line.counters.down_reason or 'not connected yet'}.")
+            silent = [number for number, unit in line.counters.units.items() if unit.backoff_s]
+            if silent and line.counters.up:
+                found.append(f"On the bus {id} unit {', '.join(map(str, silent))} does not answer.")
+        now_ms = self._clock.now_ms()
+        for id, worker in self._workers.items():
+            age_s = worker.counters.oldest_unsent_age_s(now_ms)
+            if worker.counters.refused:
+                found.append(f"The destination {id} refuses us: {worker.counters.last_error}")
+            elif age_s > LATE_S:
+                found.append(f"The destination {id} is {age_s / 60:.0f} minutes behind: {worker.counters.last_error}")
+            if parked := self._intake.counters.destination(id).parked:
+                found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
+        return found
+
+    def sentence(self) -> str:
+        """One line for systemd."""
+        problems = self.problems()
+        return problems[0] if problems else "all is well"
+
+    # /metrics --------------------------------------------------------------------------------------------------
+
+    def families(self) -> dict[str, tuple[str, dict[str, dict[str, Any]]]]:
+        """As gateway.metrics.exporter wants them."""
+        counters = self._intake.count()
+        units = {
+            f"{id}/{number}": unit
+            for id, line in self._lines.items()
+            for number, unit in line.counters.snapshot()["units"].items()
+        }
+        return {
+            "readings": ("channel", {symbol: c.snapshot() for symbol, c in counters.channels.items()}),
+            "documents": ("destination", {id: _numbers(self._destination(id, counters)) for id in self._workers}),
+            "device": ("device", {id: c.snapshot() for id, c in counters.links.items()}),
+            "unit": ("unit", units),
+            "journal": ("", {"": _numbers(self._journal())}),
+            "windows": ("", {"": {"closed": self._intake.windows.closed, "forced": self._intake.windows.forced}}),
+            "polls": ("", {"": {"refused": counters.polls_refused}}),
+        }
+
+
+def _numbers(found: dict[str, Any]) -> dict[str, Any]:
+    named = dict(found)
+    if "backlog" in named:
+        named["waiting"] = named.pop("backlog")
+    if named.get("oldest_unsent_s", 0) is None:
+        named["oldest_unsent_s"] = 0.0
+    return named

@@ -1,0 +1,579 @@
+"""Readings in, windows out: the 5-minute averages on the GMT+7 grid. Pure: no clock, no disk, no loop.
+
+Rule 1: a window holds the readings with start <= time < end. It is closed once, in the order of time.
+Rule 2: it closes when every source has gone past its end, or after the grace; a dead source never blocks it, and a
+        source that is just delivering what it kept through an outage is waited for, within a bound.
+Rule 3: a reading for a closed window makes a new revision, computed from the journal by this same code
+        (scratch()); the old row stays.
+Rule 4: the result is a function of the readings in the order of the journal, and of nothing else.
+
+Times are Unix milliseconds of station time; `mono_s` are seconds of a clock that never steps.
+A Lane is one source (a device, a bus): it knows where its channel numbers lead. Its add() is the hot path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import pack, unpack
+from typing import NamedTuple
+
+from gateway.accumulate import Cell, Outcome
+from protocol import cbor
+from protocol import quality as q
+from protocol.calibration import engineering
+from protocol.messages import Readings
+
+START_GRACE_S = 30.0
+"""After the gateway's start no window closes by its grace alone for so long: devices reconnect within seconds."""
+LIVELY_S = 10.0
+"""A source heard of within so many seconds is alive; when it lags it is delivering a backlog."""
+HOLD_MAX_S = 3600.0
+"""How long windows wait for one source's backlog before they close without it."""
+BACK_MS = 60 * 86_400_000
+"""Readings older than this (60 days, what a logger must keep) have a wrong clock: they belong to no window."""
+FUTURE_MS = 120_000
+"""Readings further ahead of the gateway's clock than this have a wrong clock: they belong to no window."""
+EMPTY_MS = 7 * 86_400_000
+"""Windows of a gateway that was off are made up to so far back; beyond that the gap is one event."""
+OPEN_CELLS_MAX = 16_384
+"""Channels times windows open at once (some 8 MiB): beyond it the oldest window closes, counted as forced."""
+SETTLE_READINGS = 4096
+"""Values kept one by one in a lane before they are added up (some 100 KiB)."""
+LATE_QUIET_S = 1.0
+"""A closed window that got late readings is computed again once none came for so long."""
+LATE_MAX_S = 30.0
+"""... or so long after the first of them, if they keep coming."""
+VALUE_MAX = 3.5e38
+"""No 32-bit float is larger; keeps infinities out of the sums."""
+TABLES_MAX = 64
+"""Channel tables kept of one device: one for each boot."""
+CHANNELS_MAX = 256
+"""Channel numbers on the wire are 0 to 255."""
+
+LATE = "late data"
+
+
+class Window(NamedTuple):
+    """One channel's average over one window, as it is journaled and sent. `count` is the valid readings."""
+
+    symbol: str
+    unit: str
+    start_ms: int
+    end_ms: int
+    revision: int
+    value: float
+    quality: int
+    status: str
+    count: int
+    expected: int
+    valid_share: float
+    minimum: float | None
+    maximum: float | None
+    reason: str
+    last: float | None = None  # the channel's last valid value up to the window's end
+
+
+def body(window: Window, through: int) -> bytes:
+    """The journal entry of a window: computed from the journal's first `through` entries."""
+    return cbor.dumps([*window, through])
+
+
+def parse_body(data: bytes) -> tuple[Window, int]:
+    """The inverse of body(). Raises CodecError."""
+    *fields, through = cbor.loads(data)
+    return Window._make(fields), through
+
+
+class Channel(NamedTuple):
+    """A configured channel: where its readings come from and what is plausible, in its unit."""
+
+    symbol: str
+    unit: str
+    source: str  # the lane's name: device/st-01, bus/tank
+    quantity: str  # what the source calls it (for a bus: the symbol)
+    interval_ms: int | None = None  # None: the device's HELLO says it
+    low: float = -VALUE_MAX
+    high: float = VALUE_MAX
+
+
+class Settings(NamedTuple):
+    """The grid and the patience."""
+
+    length_ms: int = 300_000
+    offset_ms: int = 7 * 3_600_000
+    valid_share_min: float = 0.75
+    grace_ms: int = 120_000
+    start_grace_s: float = START_GRACE_S
+    hold_max_s: float = HOLD_MAX_S
+
+
+class Newest(NamedTuple):
+    """A channel's newest reading, for people who look at it now."""
+
+    time_ms: int
+    value: float | None
+    quality: int
+
+
+class ChannelState:
+    """A channel and its open windows."""
+
+    __slots__ = (
+        "carried", "cells", "channel", "expected", "interval_ms", "late", "newest", "read", "unplaced", "valid_then",
+        "windowed",
+    )  # fmt: skip
+
+    def __init__(self, channel: Channel):
+        self.channel = channel
+        self.interval_ms = channel.interval_ms or 0
+        self.expected: int | None = None  # readings a window should have, where it is not the interval that says so
+        self.cells: dict[int, Cell] = {}
+        self.carried: float | None = None  # last valid value of the newest closed window
+        self.newest: Newest | None = None  # newest reading that did not go the fast way,
+        self.valid_then = 0  # and how many valid ones its window had by then
+        self.read = 0  # readings taken and counted
+        self.windowed = 0  # readings that are in a window's row
+        self.unplaced = 0  # readings whose time is not known or not credible
+        self.late = 0  # readings of closed windows whose new revision is not yet made
+
+    def settle(self) -> None:
+        for cell in self.cells.values():
+            self.read += cell.settle()
+
+    def expects(self, length_ms: int) -> int:
+        """Readings a window should have; 0 while nobody has said how often the channel is read."""
+        if self.expected is not None:
+            return self.expected
+        return max(1, length_ms // self.interval_ms) if self.interval_ms else 0
+
+    def open(self) -> int:
+        """Readings in windows that are not closed yet."""
+        return sum(cell.count() for cell in self.cells.values())
+
+
+class _LateWindow:
+    """A closed window that got readings: how many of which channel, and when they came."""
+
+    def __init__(self, start_ms: int, mono_s: float):
+        self.start_ms = start_ms
+        self.first_s = self.newest_s = mono_s
+        self.counts: dict[ChannelState, int] = {}
+
+    def settled(self) -> None:
+        """They are in a revision now."""
+        for state, count in self.counts.items():
+            state.late -= count
+            state.windowed += count
+
+
+_Target = tuple[object, int, float, float]
+
+
+class Lane:
+    """One source. describe() and place() tell it what a boot's channel numbers and ticks mean, add() takes readings."""
+
+    def __init__(self, name: str, states: Sequence[ChannelState], windows: Windows):
+        self.name = name
+        self.states = states
+        self.progress = -1  # newest credible reading time
+        self.heard_s = float("-inf")  # when readings last arrived
+        self.unrouted = 0  # readings of channels that are not configured here
+        self.tables: dict[int, list[tuple]] = {}  # boot -> rows of (quantity, interval_ms, calibration, points)
+        self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
+        self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
+        self._windows = windows
+        self._hold_from_s: float | None = None
+        self._boot = -1
+        self._routes: list[tuple[ChannelState, ...]] = []  # by channel number, of self._boot
+        self._names: list[str] = []
+        self._low_ms = self._high_ms = 0  # the window that self._fast leads to
+        self._fast: list[_Target] = [_NOWHERE] * CHANNELS_MAX
+        self._unsettled = 0
+
+    def scratch(self, windows: Windows, states: Sequence[ChannelState]) -> Lane:
+        """A lane that reads the same tables, for other windows."""
+        lane = Lane(self.name, states, windows)
+        lane.tables, lane.points, lane.placements = dict(self.tables), dict(self.points), dict(self.placements)
+        return lane
+
+    # What its numbers mean -------------------------------------------------------------------------------------
+
+    def describe(self, boot: int, rows: Iterable[tuple]) -> None:
+        """The channel table of a boot: rows of (quantity, interval_ms, calibration id, points)."""
+        table = [tuple(row) for row in rows]
+        self.tables[boot] = table
+        while len(self.tables) > TABLES_MAX:
+            del self.tables[min(self.tables)]
+        for quantity, _, calibration, points in table:
+            self.points[quantity, calibration] = points
+        if boot >= max(self.tables):
+            intervals = {quantity: interval_ms for quantity, interval_ms, _, _ in table}
+            for state in self.states:
+                state.interval_ms = state.channel.interval_ms or intervals.get(state.channel.quantity, 0)
+        self._boot = -1
+        self._aim_nowhere()
+
+    def place(self, boot: int, offset_ms: int) -> None:
+        """What to add to a boot's ticks to get station time. The first one said for a boot stays."""
+        self.placements.setdefault(boot, offset_ms)
+
+    def _enter(self, boot: int) -> None:
+        """Make `boot` the one that channel numbers are looked up for (its own table, else the newest before it)."""
+        self._boot = boot
+        table = self.table_of(boot)
+        self._names = [row[0] for row in table]
+        by_name: dict[str, list[ChannelState]] = {}
+        for state in self.states:
+            by_name.setdefault(state.channel.quantity, []).append(state)
+        self._routes = [tuple(by_name.get(name, ())) for name in self._names]
+        self._aim_nowhere()
+
+    # Readings --------------------------------------------------------------------------------------------------
+
+    def add(self, readings: Readings, now_ms: int, mono_s: float) -> tuple[int, int] | tuple[None, None]:
+        """Take the readings of one frame. Returns the earliest and latest time in it that could be placed."""
+        boot, _, base_ms, clock, rows = readings
+        if boot != self._boot:
+            self._enter(boot)
+        self.heard_s = mono_s
+        channels, offsets, raws, qualities, calibrations = zip(*rows, strict=True)
+        if clock == 0:
+            if boot not in self.placements:
+                self._unplaced(channels)
+                return None, None
+            base_ms += self.placements[boot]
+        first_ms, last_ms = base_ms + min(offsets), base_ms + max(offsets)
+        latest_ms = now_ms + FUTURE_MS
+        if last_ms > latest_ms or first_ms < now_ms - BACK_MS:
+            return self._add_doubtful(base_ms, rows, now_ms - BACK_MS, latest_ms)
+        if not self._low_ms <= first_ms < self._high_ms:
+            self._aim(first_ms)
+        if self._low_ms <= first_ms and last_ms < self._high_ms and not any(qualities):
+            values = unpack(f"<{len(raws)}f", pack(f"<{len(raws)}I", *raws))
+            fast = self._fast
+            for channel, value, calibration in zip(channels, values, calibrations, strict=True):
+                append, identity, low, high = fast[channel]
+                if calibration == identity and low <= value <= high:
+                    append(value)
+                else:
+                    self._one(channel, first_ms, value, 0, calibration)
+            self._unsettled += len(rows)
+            if self._unsettled > SETTLE_READINGS:
+                self._settle()
+        else:
+            for channel, offset, raw, quality, calibration in rows:
+                value = None if raw is None else unpack("<f", pack("<I", raw))[0]
+                self._one(channel, base_ms + offset, value, quality, calibration)
+        if last_ms > self.progress:
+            self.progress = last_ms
+        return first_ms, last_ms
+
+    def _one(self, channel: int, time_ms: int, value: float | None, quality: int, calibration: int) -> None:
+        """Take one reading, whatever it is; `value` as the instrument indicated it."""
+        if channel >= len(self._routes) or not self._routes[channel]:
+            self.unrouted += 1
+            return
+        points = self.points.get((self._names[channel], calibration), None if calibration else ())
+        if value is not None and points:
+            value = engineering(value, points)
+        elif points is None and quality == q.OK:
+            quality = q.FAULT  # measured under a calibration that nobody told us: not a number to average
+        for state in self._routes[channel]:
+            cell = self._windows.cell(state, time_ms)
+            if cell is None:
+                continue
+            found = quality
+            if value is not None and not -VALUE_MAX <= value <= VALUE_MAX:
+                cell.not_ok(q.FAULT if found == q.OK else found, None)
+                state.read += 1
+                continue
+            if found == q.OK and value is not None and not state.channel.low <= value <= state.channel.high:
+                found = q.OUT_OF_RANGE
+            if found == q.OK and value is not None:
+                cell.fresh.append(value)
+                cell.counted += 1
+            else:
+                cell.not_ok(found, value)
+            state.read += 1
+            state.newest, state.valid_then = Newest(time_ms, value, found), cell.valid()
+
+    def _add_doubtful(self, base_ms: int, rows: Sequence[tuple], oldest_ms: int, latest_ms: int):
+        """As add(), for a frame in which some times are not credible."""
+        placed = []
+        for channel, offset, raw, quality, calibration in rows:
+            if oldest_ms <= base_ms + offset <= latest_ms:
+                value = None if raw is None else unpack("<f", pack("<I", raw))[0]
+                self._one(channel, base_ms + offset, value, quality, calibration)
+                placed.append(base_ms + offset)
+            else:
+                self._unplaced([channel])
+        if not placed:
+            return None, None
+        self.progress = max(self.progress, *placed)
+        return min(placed), max(placed)
+
+    def _unplaced(self, channels: Sequence[int]) -> None:
+        for channel in channels:
+            if channel >= len(self._routes) or not self._routes[channel]:
+                self.unrouted += 1
+                continue
+            for state in self._routes[channel]:
+                state.unplaced += 1
+                state.read += 1
+
+    # The window that most readings fall into -------------------------------------------------------------------
+
+    def _aim(self, time_ms: int) -> None:
+        """Lead the fast path to the window of `time_ms`, if that is an open one."""
+        self._settle()
+        start_ms = self._windows.open_start(time_ms)
+        if start_ms is None:
+            self._aim_nowhere()
+            return
+        self._low_ms, self._high_ms = start_ms, start_ms + self._windows.settings.length_ms
+        self._fast = [_NOWHERE] * CHANNELS_MAX
+        for number, (name, states) in enumerate(zip(self._names, self._routes, strict=True)):
+            if len(states) == 1:
+                cell = self._windows.cell(states[0], start_ms)
+                assert cell is not None
+                identity = next((c for n, c in self.points if n == name and c and not self.points[n, c]), 0)
+                if self.points.get((name, identity)):
+                    continue  # a calibrated channel goes the general way
+                low, high = states[0].channel.low, states[0].channel.high
+                self._fast[number] = (cell.fresh.append, identity, low, high)
+
+    def _aim_nowhere(self) -> None:
+        self._settle()
+        self._low_ms = self._high_ms = 0
+        self._fast = [_NOWHERE] * CHANNELS_MAX
+
+    def closed(self, start_ms: int) -> None:
+        """The window was closed: its cells are gone."""
+        if start_ms == self._low_ms:
+            self._aim_nowhere()
+
+    def _settle(self) -> None:
+        self._unsettled = 0
+        for state in self.states:
+            cell = state.cells.get(self._low_ms)
+            if cell is not None:
+                state.read += cell.settle()
+
+    # Its part in the closing of windows ------------------------------------------------------------------------
+
+    def worth_waiting(self, end_ms: int, mono_s: float, hold_max_s: float) -> bool:
+        """Whether it is delivering readings from before `end_ms` just now, and not for longer than the bound."""
+        if self.progress >= end_ms or mono_s - self.heard_s > LIVELY_S:
+            self._hold_from_s = None
+            return False
+        if self._hold_from_s is None:
+            self._hold_from_s = mono_s
+        return mono_s - self._hold_from_s <= hold_max_s
+
+    def newest(self, state: ChannelState) -> Newest | None:
+        """The newest reading of one of its channels (the time of one that went the fast way is the lane's own)."""
+        start_ms = max(state.cells, default=None)
+        cell = None if start_ms is None else state.cells[start_ms]
+        told = state.newest
+        if cell is None or not cell.valid():
+            return told or (None if state.carried is None else Newest(self.progress, state.carried, q.OK))
+        if told is not None and told.time_ms >= start_ms and cell.valid() <= state.valid_then:
+            return told
+        return Newest(self.progress, cell.fresh[-1] if cell.fresh else cell.last, q.OK)
+
+    def table_of(self, boot: int) -> list[tuple]:
+        """The channel table that holds for a boot: its own, else the newest before it, else any."""
+        known = [b for b in self.tables if b <= boot] or list(self.tables)
+        return self.tables[max(known)] if known else []
+
+    def read_now(self) -> list[int]:
+        """Readings taken so far, by state: what is journaled once everything taken until now is."""
+        counts = []
+        for state in self.states:
+            cell = state.cells.get(self._low_ms)
+            counts.append(state.read + (len(cell.fresh) - cell.counted if cell is not None else 0))
+        return counts
+
+
+def _nowhere(value: float) -> None:
+    raise AssertionError("never called: no calibration id is -1")
+
+
+_NOWHERE: _Target = (_nowhere, -1, 0.0, 0.0)
+
+
+class Windows:
+    """All channels of a station on one grid.
+
+    `next_ms` is the start of the oldest window that is not closed; None before the first reading of a new journal.
+    """
+
+    def __init__(self, channels: Sequence[Channel], settings: Settings, mono_s: float = 0.0):
+        self.settings = settings
+        self.states = [ChannelState(channel) for channel in channels]
+        names = dict.fromkeys(channel.source for channel in channels)
+        self.lanes = {
+            name: Lane(name, [s for s in self.states if s.channel.source == name], self) for name in names
+        }
+        self.next_ms: int | None = None
+        self.ceiling_ms = 1 << 62  # readings from here on are left out (scratch only)
+        self.replaying = False  # readings of closed windows are left out, as they are in their rows already
+        self.forced = 0  # windows closed early because too many were open
+        self.closed = 0  # windows closed
+        self._started_s = mono_s
+        self._virgin = True  # nothing was ever closed: the first window may still move back
+        self._open_cells = 0
+        self._late: dict[int, _LateWindow] = {}  # by start
+
+    def resume(self, next_ms: int, newest: dict[str, Window]) -> None:
+        """Go on behind the windows of the journal; `newest` is the last one of each symbol."""
+        self.next_ms = next_ms
+        self._virgin = False
+        for state in self.states:
+            window = newest.get(state.channel.symbol)
+            state.carried = window.last if window is not None else None
+
+    def start_of(self, time_ms: int) -> int:
+        """Start of the window that holds `time_ms`."""
+        return time_ms - (time_ms + self.settings.offset_ms) % self.settings.length_ms
+
+    # For the lanes ---------------------------------------------------------------------------------------------
+
+    def open_start(self, time_ms: int) -> int | None:
+        """Start of the open window of `time_ms`; None when it is closed."""
+        start_ms = self.start_of(time_ms)
+        if self.next_ms is None or (self._virgin and start_ms < self.next_ms):
+            self.next_ms = start_ms
+        return start_ms if self.next_ms <= start_ms < self.ceiling_ms else None
+
+    def cell(self, state: ChannelState, time_ms: int) -> Cell | None:
+        """Where a reading goes; None, counted, when its window is closed."""
+        start_ms = self.open_start(time_ms)
+        if start_ms is None:
+            if not self.replaying:
+                state.late += 1
+                state.read += 1
+                self._touch(self.start_of(time_ms), state)
+            return None
+        cell = state.cells.get(start_ms)
+        if cell is None:
+            cell = state.cells[start_ms] = Cell()
+            self._open_cells += 1
+        return cell
+
+    def _touch(self, start_ms: int, state: ChannelState) -> None:
+        mono_s = self.lanes[state.channel.source].heard_s
+        late = self._late.get(start_ms)
+        if late is None:
+            late = self._late[start_ms] = _LateWindow(start_ms, mono_s)
+        late.newest_s = mono_s
+        late.counts[state] = late.counts.get(state, 0) + 1
+
+    # Closing ---------------------------------------------------------------------------------------------------
+
+    def due(self, now_ms: int, mono_s: float) -> int | None:
+        """Start of the window to be closed now, if one is."""
+        if self.next_ms is None or not self.lanes:
+            return None
+        end_ms = self.next_ms + self.settings.length_ms
+        lagging = [lane for lane in self.lanes.values() if lane.progress < end_ms]
+        if not lagging:
+            return self.next_ms
+        if self._open_cells > OPEN_CELLS_MAX:
+            self.forced += 1
+            return self.next_ms
+        if now_ms < end_ms + self.settings.grace_ms or mono_s < self._started_s + self.settings.start_grace_s:
+            return None
+        if any([lane.worth_waiting(end_ms, mono_s, self.settings.hold_max_s) for lane in lagging]):
+            return None
+        return self.next_ms
+
+    def close(self, start_ms: int, revision: int = 1, reason: str = "") -> list[Window]:
+        """Close the window and return its rows, in the order of the channels."""
+        rows = []
+        for state in self.states:
+            cell = state.cells.pop(start_ms, None)
+            if cell is None:
+                cell = Cell()
+            else:
+                self._open_cells -= 1
+                state.read += cell.settle()
+            state.windowed += cell.count()
+            expected = state.expects(self.settings.length_ms)
+            outcome = cell.outcome(expected, self.settings.valid_share_min, state.carried)
+            state.carried = outcome.last
+            rows.append(_window(state.channel, start_ms, self.settings.length_ms, revision, reason, outcome))
+        for lane in self.lanes.values():
+            lane.closed(start_ms)
+        self.next_ms = start_ms + self.settings.length_ms
+        self._virgin = False
+        self.closed += 1
+        return rows
+
+    def skip(self, now_ms: int) -> tuple[int, int] | None:
+        """Leave out windows from next_ms on that are empty and too old to be made. Returns (from, to), if any.
+
+        For when the window is due: by then whoever had readings for it has had the time to bring them.
+        """
+        if self.next_ms is None:
+            return None
+        start_ms = self.start_of(now_ms - EMPTY_MS)
+        filled = [start for state in self.states for start in state.cells]
+        start_ms = min([start_ms, *filled])
+        if start_ms <= self.next_ms:
+            return None
+        skipped = (self.next_ms, start_ms)
+        self.next_ms = start_ms
+        return skipped
+
+    # Late readings ---------------------------------------------------------------------------------------------
+
+    def late_due(self, mono_s: float) -> list[_LateWindow]:
+        """Closed windows to be computed again now, oldest first. They are taken off the list."""
+        due = [
+            late for late in self._late.values()
+            if mono_s - late.newest_s >= LATE_QUIET_S or mono_s - late.first_s >= LATE_MAX_S
+        ]
+        for late in due:
+            del self._late[late.start_ms]
+        return sorted(due, key=lambda late: late.start_ms)
+
+    @property
+    def late_waiting(self) -> int:
+        """Closed windows with late readings whose new revision is not made yet."""
+        return len(self._late)
+
+    def mark_late(self, starts: Iterable[int], mono_s: float) -> None:
+        """Windows found to have late readings when the journal was opened."""
+        for start in starts:
+            self._late.setdefault(start, _LateWindow(start, mono_s))
+
+    def scratch(self, start_ms: int) -> Windows:
+        """Empty windows with the same channels and tables that take the readings of one window only."""
+        other = Windows([state.channel for state in self.states], self.settings)
+        for mine, its in zip(self.states, other.states, strict=True):
+            its.interval_ms = mine.interval_ms
+        for name, lane in self.lanes.items():
+            other.lanes[name] = lane.scratch(other, other.lanes[name].states)
+        other.next_ms, other.ceiling_ms = start_ms, start_ms + self.settings.length_ms
+        other.replaying, other._virgin = True, False
+        return other
+
+    def revised(self, fresh: list[Window], stored: list[Window]) -> list[Window]:
+        """Those of the recomputed rows that differ from the newest stored ones, with the next revision number."""
+        newest = {window.symbol: window for window in sorted(stored, key=lambda window: window.revision)}
+        revision = max((window.revision for window in stored), default=0) + 1
+        changed = []
+        for window in fresh:
+            old = newest.get(window.symbol)
+            if old is None or window._replace(revision=old.revision, reason=old.reason) != old:
+                changed.append(window._replace(revision=revision, reason=LATE))
+        return changed
+
+
+def _window(channel: Channel, start_ms: int, length_ms: int, revision: int, reason: str, outcome: Outcome) -> Window:
+    return Window(
+        channel.symbol, channel.unit, start_ms, start_ms + length_ms, revision, outcome.value, outcome.quality,
+        q.status(outcome.quality), outcome.valid, outcome.expected, outcome.valid_share, outcome.minimum,
+        outcome.maximum, reason, outcome.last,
+    )

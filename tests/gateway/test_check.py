@@ -1,0 +1,72 @@
+"""Warnings: each trap is named on its line, and a configuration without traps gets none."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.check import check
+from tests.gateway.configured import SAMPLE, channel, written
+
+FOLDER = '[[destination]]\nid = "f"\nkind = "directory"\npath = "sent"\n'
+BROKER = '[[destination]]\nid = "n"\nkind = "mqtt"\n'
+USER = 'user = "u"\npassword_file = "gateway/keys/province.password"\n'
+
+
+def warnings_of(folder, text: str) -> list[str]:
+    faults, warnings = check(written(folder, text))
+    assert faults == []
+    return [str(warning) for warning in warnings]
+
+
+def test_the_sample_has_one_warning(tmp_path):
+    assert [w.split(": ", 2)[1] for w in warnings_of(tmp_path, SAMPLE)] == ["witness"]
+
+
+def test_faults_come_without_warnings(tmp_path):
+    faults, warnings = check(written(tmp_path, SAMPLE.replace("port = 2222", "port = 0")))
+    assert len(faults) == 1 and warnings == []
+
+
+def test_a_file_that_is_not_there_is_a_fault(tmp_path):
+    faults, warnings = check(tmp_path / "absent.toml")
+    assert len(faults) == 1 and warnings == []
+
+
+PH = channel("pH", "", 2)
+
+TRAPS = [
+    (SAMPLE + PH, "pH has no unit"),
+    (SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 224.0]\n#"), "below 3 times its limit 75."),
+    (SAMPLE.replace("poll_ms = 1000", "poll_ms = 300001"), "once in a window. Write at most 300000 ms."),
+    (SAMPLE.replace("window_minutes = 5", "window_minutes = 10"), "not the regulation's 5."),
+    (SAMPLE.replace('"127.0.0.1", port = 8080', '"0.0.0.0", port = 8080'), "The page listens on 0.0.0.0"),
+    (SAMPLE.replace('"NUO001"', '"XX0001"'), "'XX0001' is the placeholder that init wrote."),
+    (SAMPLE.replace('["windows"]', '["windows", "hours"]'), "This version does not make hours yet."),
+    (SAMPLE.replace('["windows"]', "[]"), "'province' gets nothing."),
+    (SAMPLE[: SAMPLE.index("[[destination]]")], "There is no destination"),
+    (SAMPLE + channel("Nhiệtx", "oC").replace("ệ", "ẹ\u0302"), "separate accents"),
+    (SAMPLE + channel("COD2", "mg/l").replace('quantity = "', 'quantity = "cod"} #'), "same place as COD."),
+    (SAMPLE + '[[bus]]\nid = "b2"\nlink = "modbus-tcp://10.0.0.9"\n', "is read from the bus 'b2'."),
+    (SAMPLE + BROKER + 'host = "127.0.0.1"\n' + USER, "The password goes to the broker unencrypted"),
+    (SAMPLE + BROKER + 'host = "10.0.0.6"\n', "Nothing proves that the broker is the right one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), TRAPS, ids=[said[:30] for _, said in TRAPS])
+def test_a_trap_is_named(tmp_path, text, said):
+    found = [warning for warning in warnings_of(tmp_path, text) if said in warning]
+    assert len(found) == 1
+    assert f"{tmp_path}/config.toml" in found[0] and found[0].rstrip().endswith(".")
+
+
+QUIET = [
+    SAMPLE + PH.replace("decimals", 'unit_when_none = "-"\ndecimals'),
+    SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 225.0]\n#"),
+    SAMPLE + BROKER + 'host = "127.0.0.1"\n',
+    SAMPLE + BROKER + 'host = "10.0.0.6"\ntls = true\n' + USER,
+]
+
+
+@pytest.mark.parametrize("text", QUIET, ids=range(len(QUIET)))
+def test_no_trap_no_warning(tmp_path, text):
+    assert [w.split(": ", 2)[1] for w in warnings_of(tmp_path, text)] == ["witness"]

@@ -1,0 +1,235 @@
+"""The disk says no: nothing is reported done that is not on disk, and afterwards nothing is missing or there twice."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import JournalError
+from gateway.journal import database, writer
+from tests.gateway.journal_rig import Disk, all_done, bodies, frames, io_error, with_journal
+
+JOBS = 40
+SOME = 3
+"""Entries in each job."""
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(writer, "RETRY_S", (0.01,))
+
+
+def run_with(path: Path, disk: Disk) -> tuple[list, list[str]]:
+    """Submit JOBS jobs; returns the jobs in the order they were reported done, and the status texts."""
+
+    async def use(journal):
+        done, texts = [], []
+        journal.hear_of_status = texts.append
+        for i in range(JOBS):
+            def reported(job):
+                assert job.error is None
+                with sqlite3.connect(path) as other:  # what a second process sees at this moment
+                    count = other.execute("SELECT COUNT(*) FROM entry").fetchone()[0]
+                other.close()
+                assert count >= job.first + len(job), "reported done, and not on disk"
+                done.append(job)
+
+            journal.submit(frames(journal, 1 + i * 10 * SOME, SOME), done=reported)
+            if i % 3 == 0:
+                await asyncio.sleep(0.002)
+        await all_done(JOBS, done)
+        assert journal.status == ""
+        assert journal.faults == disk.failed if not disk.after else journal.faults >= 1
+        return done, texts
+
+    return with_journal(path, use, disk)
+
+
+def expected_bodies() -> list[bytes]:
+    return [b"frame 1/%d of device/st-01" % (1 + 10 * i) for i in range(JOBS * SOME)]
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", "BEGIN IMMEDIATE", "INSERT INTO entry"])
+@pytest.mark.parametrize("nth", [2, 3, 5])
+@pytest.mark.parametrize("after", [False, True], ids=["undone", "done-but-said-no"])
+def test_the_nth_write_fails_once(tmp_path, statement, nth, after):
+    failed = []
+
+    def plan(sql, commits):
+        if sql.startswith(statement) and commits >= nth and not failed:
+            failed.append(sql)
+            return io_error()
+        return None
+
+    disk = Disk(plan, after)
+    path = tmp_path / "journal.db"
+    done, texts = run_with(path, disk)
+    assert failed and disk.opened == 2
+    assert [job.first for job in done] == [i * SOME for i in range(JOBS)]
+    assert bodies(path) == expected_bodies()
+    assert any("disk I/O error" in text for text in texts) and texts[-1] == ""
+
+
+def test_it_fails_for_a_while_and_at_reopening_too(tmp_path):
+    touched = []
+
+    def plan(sql, commits):
+        if commits < 3 or not (sql == "COMMIT" or sql.startswith("PRAGMA wal_checkpoint")):
+            return None
+        touched.append(sql)
+        return io_error() if len(touched) <= 12 or len(touched) in (15, 16) else None
+
+    path = tmp_path / "journal.db"
+    done, _ = run_with(path, Disk(plan))
+    assert len(done) == JOBS and bodies(path) == expected_bodies()
+    assert any(sql.startswith("PRAGMA") for sql in touched)
+
+
+def test_the_commit_is_never_tried_again_on_the_same_connection(tmp_path):
+    """An fsync that failed once proves nothing when it is repeated: after an error comes a new connection."""
+    commits_by_connection: list[list[str]] = []
+
+    class Watched(Disk):
+        def __call__(self, path):
+            commits_by_connection.append([])
+            return super().__call__(path)
+
+    def plan(sql, commits):
+        if sql == "COMMIT":
+            commits_by_connection[-1].append("no" if commits in (2, 3, 5) else "yes")
+            return io_error() if commits in (2, 3, 5) else None
+        return None
+
+    path = tmp_path / "journal.db"
+    run_with(path, Watched(plan))
+    assert len(commits_by_connection) == 4
+    assert all("no" not in commits[:-1] for commits in commits_by_connection)
+
+
+def test_it_fails_for_ever(tmp_path):
+    path = tmp_path / "journal.db"
+
+    async def use(journal):
+        await journal.commit(entries=frames(journal, 1, 1))
+        broken.append(True)
+        done = []
+        journal.submit(frames(journal, 11, 5), done=done.append)
+        await asyncio.sleep(0.3)
+        assert done == [] and "disk I/O error" in journal.status and not journal.stopped
+        assert journal.pending_entries == 5 and journal.faults > 2
+        await journal.close(timeout_s=2.0)
+        await asyncio.sleep(0)
+        assert len(done) == 1 and isinstance(done[0].error, JournalError)  # told, not left waiting
+
+    broken: list[bool] = []
+    with_journal(path, use, Disk(lambda sql, commits: io_error() if broken and sql == "COMMIT" else None))
+    assert len(bodies(path)) == 1
+
+
+def test_a_full_disk_and_then_room(tmp_path):
+    """SQLITE_FULL from the database itself, by its page limit."""
+    path = tmp_path / "journal.db"
+    pages = [40]
+
+    def connect(name):
+        connection = database.connect(name)
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")
+        return connection
+
+    async def use(journal):
+        done = []
+        big = [entry._replace(body=entry.body + bytes(3000)) for entry in frames(journal, 1, 60)]
+        for start in range(0, 60, 2):
+            journal.submit(big[start : start + 2], done=done.append)
+            await asyncio.sleep(0.001)
+        while not journal.status:
+            await asyncio.sleep(0.01)
+        assert "full" in journal.status
+        count = len(done)
+        assert count < 30 and journal.size == 2 * count
+        pages[0] = 10_000
+        await all_done(30, done)
+        assert journal.status == "" and journal.size == 60
+
+    with_journal(path, use, connect)
+    assert len(bodies(path)) == 60
+
+
+_LIMITED = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from gateway.journal import writer
+from tests.gateway.journal_rig import frames, with_journal
+writer.RETRY_S = (0.02,)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+async def use(journal):
+    done = []
+    journal.submit(frames(journal, 1, 1), done=done.append)
+    await journal.commit()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    for i in range(300):
+        big = [e._replace(body=bytes(2000)) for e in frames(journal, 11 + 10 * i, 1)]
+        journal.submit(big, done=done.append)
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.3)
+    assert journal.status, "no alarm"
+    stuck = len(done)
+    assert stuck < 301
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    await journal.commit()
+    print(stuck, len(done), journal.size, repr(journal.status))
+
+with_journal(Path(sys.argv[1]), use)
+"""
+
+
+def test_the_file_size_limit_of_the_system(tmp_path):
+    """A real write error from the kernel, in a process of its own."""
+    path = tmp_path / "journal.db"
+    result = subprocess.run([sys.executable, "-c", _LIMITED, str(path)], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    stuck, done, size, status = result.stdout.split()
+    assert (done, size, status) == ("301", "301", "''") and int(stuck) < 301
+    assert len(bodies(path)) == 301
+    assert resource.RLIMIT_FSIZE and signal.SIGXFSZ  # what this test rests on
+
+
+def test_a_tail_that_nobody_can_explain_stops_it(tmp_path):
+    """Somebody else wrote to the journal meanwhile: never guess, stop."""
+    path = tmp_path / "journal.db"
+
+    def meddle():
+        with sqlite3.connect(path) as other:
+            leaf = database.leaf(b"stranger")
+            other.execute("INSERT INTO entry SELECT MAX(idx) + 1, 4, 1, 0, 0, 0, 1, 1, NULL, NULL, ?, ? FROM entry", (leaf, b"stranger"))
+        other.close()
+
+    def plan(sql, commits):
+        return io_error() if armed and sql == "COMMIT" and armed.pop() else None
+
+    class Meddled(Disk):
+        def __call__(self, name):
+            if self.opened:
+                meddle()
+            return super().__call__(name)
+
+    armed: list[bool] = []
+
+    async def use(journal):
+        await journal.commit(entries=frames(journal, 1, 2))
+        armed.append(True)
+        with pytest.raises(JournalError, match="neither 2 nor 7"):
+            await journal.commit(entries=frames(journal, 21, 5))
+        assert journal.stopped and "stopped" in journal.status
+
+    with_journal(path, use, Meddled(plan))
+    assert len(bodies(path)) == 3

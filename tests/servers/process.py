@@ -1,0 +1,81 @@
+"""Starting a server process and waiting until its port answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+START_S_MAX = 20.0
+STOP_S_MAX = 10.0
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(name: str, package: str) -> str:
+    """The path of a server's program; AssertionError when it is not installed."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/openssh")
+    assert path, f"{name} is not installed: apt-get install {package} (make test does it)"
+    return path
+
+
+class Server:
+    """A server process in a session of its own; `stop()` ends it and all its children."""
+
+    def __init__(self, command: list[str], port: int, log: Path):
+        self.command = command
+        self.port = port
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when the port answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + START_S_MAX
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                ended = self.process.poll() is not None
+                assert not ended and time.monotonic() < end, f"{self.command[0]}: {self.log.read_text()}"
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it and every child, and every connection with them."""
+        if self.process is None:
+            return
+        all_of_it = [self.process.pid, *_descendants(self.process.pid)]
+        self.process.terminate()  # Mosquitto saves its sessions when it is asked to end
+        try:
+            self.process.wait(timeout=STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in all_of_it:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(timeout=STOP_S_MAX)
+        self.process = None
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes started by this one, and by those: sshd's children leave its process group."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return children + [grandchild for child in children for grandchild in _descendants(child)]

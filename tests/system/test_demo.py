@@ -1,0 +1,124 @@
+"""The issue's own acceptance runs of `quantrac demo`, each against the simulator's truth.
+
+They take a minute of real time each and want the machine for themselves: xdist puts them on one worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system import truth
+
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
+
+
+def start_demo(directory: Path, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "demo", "--dir", str(directory), "--port", "0", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def finish(demo: subprocess.Popen) -> str:
+    out, err = demo.communicate(timeout=240)
+    assert demo.returncode == 0, out + err
+    return out
+
+
+def received(directory: Path) -> list[Path]:
+    return sorted((directory / "province").rglob("*.txt"))
+
+
+def check_chain(directory: Path, files_at_least: int) -> dict:
+    """What must hold after any run: nothing lost or doubled, every file there once, every value true."""
+    summary = json.loads((directory / "summary.json").read_text())
+    files = received(directory)
+    assert len(files) >= files_at_least
+    assert summary["readings"]["lost"] == 0 and summary["readings"]["duplicated"] == 0
+    assert summary["files"]["delivered"] == summary["files"]["expected"] == len(files)
+    assert summary["files"]["doubled"] == []
+    ends = [truth.end_ms(path) for path in files]
+    assert ends == list(range(ends[0], ends[0] + len(ends) * truth.WINDOW_MS, truth.WINDOW_MS)), "a window is missing"
+    for path in files:
+        year, month, day = path.stem.rsplit("_", 1)[1][:4], path.stem.rsplit("_", 1)[1][4:6], path.stem[-8:-6]
+        assert path.parent.relative_to(directory / "province").parts[-3:] == (year, month, day)
+    return summary
+
+
+def messages(directory: Path) -> list[dict]:
+    lines = (directory / "national" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def gateway_pid(directory: Path) -> int:
+    return int((directory / "gateway" / "gateway.lock").read_text().split()[0])
+
+
+def wait_for_files(directory: Path, count: int, demo: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 90
+    while len(received(directory)) < count:
+        assert demo.poll() is None, demo.communicate()
+        assert time.monotonic() < deadline, f"only {len(received(directory))} files"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("station", ["wastewater", "stack", "surface-water", "ambient-air"])
+def test_files_are_the_truth(tmp_path, station):
+    seconds = "60" if station == "wastewater" else "20"
+    out = finish(start_demo(tmp_path, "--seconds", seconds, "--speed", "30", "--station", station))
+    summary = check_chain(tmp_path, files_at_least=10 if station == "wastewater" else 6)
+    compared = truth.compare(received(tmp_path), truth.read_truth(tmp_path / "truth.jsonl"))
+    assert compared >= 6 * len(received(tmp_path)) or station != "ambient-air"
+    assert compared >= 4 * len(received(tmp_path))
+    assert summary["device"]["runtime"].startswith("MicroPython")
+    assert json.loads(out[out.index("{") :]) == summary
+    windows = {m["id"] for m in messages(tmp_path)}
+    assert len(windows) == len(received(tmp_path)), "the nation has another number of windows than the province"
+
+
+def test_outage_of_the_province_is_made_up_for(tmp_path):
+    demo = start_demo(tmp_path, "--seconds", "60", "--speed", "30", "--outage", "20")
+    finish(demo)
+    summary = check_chain(tmp_path, files_at_least=10)
+    ledger = [json.loads(line) for line in (tmp_path / "run" / "province.jsonl").read_text().splitlines()]
+    names = [row["name"] for row in ledger]
+    assert names == sorted(names), "not oldest first"
+    assert len(set(names)) == len(names)
+    gaps = [b["mono_ms"] - a["mono_ms"] for a, b in zip(ledger, ledger[1:], strict=False)]
+    assert max(gaps) > 15_000, "there was no outage"
+    assert summary["outage_s"] == 20
+    truth.compare(received(tmp_path), truth.read_truth(tmp_path / "truth.jsonl"))
+
+
+def test_gateway_killed_in_mid_run(tmp_path):
+    demo = start_demo(tmp_path, "--seconds", "45", "--speed", "30")
+    wait_for_files(tmp_path, 7, demo)
+    os.kill(gateway_pid(tmp_path), signal.SIGKILL)
+    finish(demo)
+    summary = check_chain(tmp_path, files_at_least=8)
+    assert summary["gateway"]["restarts"] == 1
+
+
+def test_everything_killed_and_continued(tmp_path):
+    demo = start_demo(tmp_path, "--seconds", "60", "--speed", "30")
+    wait_for_files(tmp_path, 7, demo)
+    gateway = gateway_pid(tmp_path)
+    demo.send_signal(signal.SIGKILL)
+    demo.wait()
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{gateway}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{gateway}"), "the gateway outlived the demo"
+    before = {path.name: path.read_bytes() for path in received(tmp_path)}
+    finish(start_demo(tmp_path, "--seconds", "25", "--speed", "30"))
+    check_chain(tmp_path, files_at_least=len(before) + 1)
+    for path in received(tmp_path):
+        assert before.get(path.name, path.read_bytes()) == path.read_bytes(), "a file was changed afterwards"

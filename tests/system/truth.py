@@ -1,0 +1,79 @@
+"""What the department should have received, worked out from the simulator's truth file alone.
+
+Independent on purpose: it reads the files by the format's rules and the truth by arithmetic of its own,
+and imports nothing of the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+GMT7 = timezone(timedelta(hours=7))
+WINDOW_MS = 300_000
+
+
+class Line(NamedTuple):
+    symbol: str
+    value: str
+    unit: str
+    stamp: str
+    status: str
+
+
+def read_file(path: Path) -> list[Line]:
+    """The lines of a provincial file; fails where it is not exactly as regulated."""
+    raw = path.read_bytes()
+    assert raw.endswith(b"\r\n") and not raw.startswith(b"\xef\xbb\xbf"), path
+    lines = [Line(*text.split("\t")) for text in raw.decode("utf-8").split("\r\n")[:-1]]
+    stamp = path.stem.rsplit("_", 1)[1]
+    for line in lines:
+        assert line.symbol and " " not in line.symbol, line
+        assert line.stamp == stamp, (path, line)
+        assert line.status in {"00", "01", "02"}, line
+        assert float(line.value) == float(line.value) and "," not in line.value, line
+    assert len({line.symbol for line in lines}) == len(lines) > 0, path
+    return lines
+
+
+def end_ms(path: Path) -> int:
+    """The window's end that a file's name carries, Unix ms."""
+    stamp = path.stem.rsplit("_", 1)[1]
+    return int(datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=GMT7).timestamp() * 1000)
+
+
+def read_truth(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Per channel the (instant, value) updates of the instruments, in order."""
+    updates: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for text in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(text)
+        updates[row["channel"]].append((row["t"], row["value"]))
+    return {channel: sorted(rows) for channel, rows in updates.items()}
+
+
+def mean_of_truth(updates: list[tuple[int, float]], end: int) -> float:
+    """Mean of what an instrument showed in the window that ends at `end`: its updates, or the last one before."""
+    inside = [value for t, value in updates if end - WINDOW_MS <= t < end]
+    if inside:
+        return sum(inside) / len(inside)
+    return [value for t, value in updates if t < end][-1]
+
+
+def compare(files: list[Path], truth: dict[str, list[tuple[int, float]]]) -> int:
+    """Assert that every value of every file is the mean of the truth; returns how many were compared."""
+    compared = 0
+    for path in files:
+        for line in read_file(path):
+            decimals = len(line.value.partition(".")[2])
+            expected = mean_of_truth(truth[line.symbol], end_ms(path))
+            assert line.status == "00", (path.name, line)
+            assert abs(float(line.value) - expected) <= 0.51 * 10**-decimals + 1e-6 * abs(expected), (
+                path.name,
+                line,
+                expected,
+            )
+            compared += 1
+    return compared

@@ -1,0 +1,47 @@
+"""`quantrac bench`: the figures, each measured on the real gateway process from outside it.
+
+One JSON object each: name, value, unit, seconds, cpu_seconds, rss_mib, machine, and what else the reader needs
+to judge it. Figures of two runs are comparable only on one machine at one time: machines are shared and noisy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+from rich.console import Console
+
+from tools.people import DOES_NOT_HOLD, UsageError
+
+NAMES = {
+    "ingest": "readings/s through authentication, journal with full durability and acknowledgement",
+    "poll": "readings/s from Modbus TCP through the journal to an MQTT broker (QoS 1)",
+    "memory": "resident memory of the gateway at the demo's load",
+    "startup": "from the command to a gateway that is ready",
+}
+
+
+def run_benches(name: str | None, seconds: float, as_json: bool) -> int:
+    """Run one bench or all; prints each result. Returns the exit status: 1 when one of them lost something."""
+    if name is not None and name not in NAMES:
+        raise UsageError(f'There is no bench "{name}": write one of {", ".join(NAMES)}.')
+    console = Console(stderr=True)
+    status = 0
+    for chosen in [name] if name else NAMES:
+        with console.status(f"{chosen}: {NAMES[chosen]} ({seconds:.0f} s)"):
+            result = importlib.import_module(f"tools.bench.{chosen}").run(seconds)
+        if as_json or not console.is_terminal:
+            print(json.dumps(result), flush=True)
+        else:
+            _print(result)
+        if result.get("lost"):
+            status = DOES_NOT_HOLD
+    return status
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(f"{result['name']}: {result['value']:,} {result['unit']}")
+    for key, value in result.items():
+        if key not in ("name", "value", "unit"):
+            print(f"    {key}: {value}")

@@ -1,0 +1,45 @@
+"""What a process costs, read from /proc, and what machine this is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Cost(NamedTuple):
+    """Of one process, now."""
+
+    cpu_s: float
+    rss_mib: float
+    peak_mib: float
+
+
+def cost_of(pid: int) -> Cost:
+    """CPU seconds used so far, resident memory now and at its highest. Raises OSError when the process is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
+    )
+    return Cost(cpu_s, _mib(status["VmRSS"]), _mib(status["VmHWM"]))
+
+
+def _mib(text: str) -> float:
+    return round(int(text.split()[0]) / 1024, 1)
+
+
+def machine() -> str:
+    """Processor, cores, Python: what a figure is worth nothing without."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith(("model name", "Model"))
+        ),
+        platform.machine(),
+    )
+    return f"{model}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"

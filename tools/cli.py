@@ -1,0 +1,120 @@
+"""The `quantrac` command: every verb, one line each, and nothing else.
+
+Rule 1: a verb imports what it runs when it runs, so that `--help` is quick and the gateway's process stays small.
+Rule 2: exit status 0 success, 1 what was checked does not hold, 2 used or configured wrongly.
+Rule 3: a person never sees a traceback: `tools.people.speak` turns the expected errors into sentences.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.people import speak
+
+app = typer.Typer(
+    name="quantrac",
+    help="Continuous environmental monitoring: station device, gateway, simulator and their proofs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+gateway = typer.Typer(help="The gateway: run it, check its configuration, make a new one.", no_args_is_help=True)
+app.add_typer(gateway, name="gateway")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@app.command()
+@speak
+def demo(
+    dir: Annotated[Path, typer.Option(help="Where everything goes; continued when it exists.")] = Path("demo-data"),
+    seconds: Annotated[float | None, typer.Option(help="Real seconds to run; default: until Ctrl-C.", min=1)] = None,
+    speed: Annotated[float, typer.Option(help="Station seconds per real second.", min=1, max=300)] = 30,
+    station: Annotated[
+        str, typer.Option(help="wastewater, stack, surface-water or ambient-air.")
+    ] = "wastewater",
+    port: Annotated[int, typer.Option(help="Port of the gateway's status pages.", min=0, max=65535)] = 8080,
+    outage: Annotated[
+        float, typer.Option(help="Real seconds without the province, in the middle.", min=0)
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """The whole chain on this machine: instruments, device, gateway, province, nation.
+
+    Example: quantrac demo --seconds 60 --speed 30 --dir demo-data
+    """
+    from tools.demo.run import DemoOptions, run_demo
+
+    options = DemoOptions(
+        dir=dir, seconds=seconds, speed=speed, station=station, port=port, outage_s=outage, json=json
+    )
+    raise typer.Exit(run_demo(options))
+
+
+@gateway.command("run")
+@speak
+def gateway_run(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")],
+    clock: Annotated[
+        Path | None, typer.Option(help="Simulation only: take the time from this timeline file.")
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Example: quantrac gateway run /etc/quantrac/config.toml
+    """
+    from gateway.app import main as run_gateway
+
+    raise typer.Exit(run_gateway(config, clock))
+
+
+@gateway.command("check")
+@speak
+def gateway_check(config: Annotated[Path, typer.Argument(help="The configuration, TOML.")], json: Json = False) -> None:
+    """Report every fault of a configuration at once, with what to write instead.
+
+    Example: quantrac gateway check config.toml
+    """
+    from tools.gateway import print_check
+
+    raise typer.Exit(print_check(config, json))
+
+
+@gateway.command("init")
+@speak
+def gateway_init(dir: Annotated[Path, typer.Argument(help="A new folder.")], json: Json = False) -> None:
+    """Write a commented configuration with safe defaults, and the keys it names.
+
+    Example: quantrac gateway init /etc/quantrac
+    """
+    from tools.gateway import print_init
+
+    raise typer.Exit(print_init(dir, json))
+
+
+@app.command()
+@speak
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One of the names; default: all.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each one measures.", min=1)] = 20,
+    json: Json = False,
+) -> None:
+    """Measure: readings, registers and documents a second, memory, start-up.
+
+    Example: quantrac bench ingest --json
+    """
+    from tools.bench import run_benches
+
+    raise typer.Exit(run_benches(name, seconds, json))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

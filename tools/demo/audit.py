@@ -1,0 +1,111 @@
+"""What the demo may claim at its end, counted from what is on disk and not from anybody's counters.
+
+Every frame in the journal is opened again with the device's key, every sequence number is looked at once;
+every file that the department holds is set against the windows that the journal has closed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.journal import kinds
+from gateway.journal.database import connect_to_read
+from protocol import messages
+from protocol.cose import Mac0
+
+
+@dataclass
+class JournalCount:
+    """Readings and windows in a journal."""
+
+    held: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    """(source, boot) -> sequence numbers of its records."""
+    readings: int = 0
+    duplicated: int = 0
+    last_ms: int | None = None
+    windows: int = 0
+    last_window_ms: int | None = None
+
+
+def count_journal(path: Path, device: str, link_key: bytes) -> JournalCount:
+    """Read the journal at `path` from its first entry to its last."""
+    count = JournalCount()
+    if not path.exists():
+        return count
+    mac = Mac0(device, link_key)
+    connection = connect_to_read(path)
+    try:
+        rows = connection.execute(
+            "SELECT entry.kind, source.name, body, last_ms FROM entry JOIN source ON source.id = entry.source"
+            " WHERE kind IN (?, ?) ORDER BY idx",
+            (kinds.FRAME, kinds.POLL),
+        )
+        for kind, source, body, last_ms in rows:
+            message = messages.decode(mac.open(body) if kind == kinds.FRAME else body)
+            if isinstance(message, messages.Readings):
+                first, length = message.first_seq, len(message.rows)
+                count.readings += length
+            else:
+                first, length = message.seq, 1
+            _add(count, (source, message.boot), range(first, first + length))
+            if last_ms is not None:
+                count.last_ms = max(count.last_ms or 0, last_ms)
+        count.windows, count.last_window_ms = connection.execute(
+            "SELECT count(DISTINCT start_ms), max(end_ms) FROM window"
+        ).fetchone()
+    finally:
+        connection.close()
+    return count
+
+
+def _add(count: JournalCount, key: tuple[str, int], sequence: range) -> None:
+    held = count.held.setdefault(key, set())
+    before = len(held)
+    held.update(sequence)
+    count.duplicated += len(sequence) - (len(held) - before)
+
+
+def missing_records(count: JournalCount, source: str, acknowledged: dict[int, int]) -> int:
+    """Records that a device was told are on disk and that are not.
+
+    acknowledged: boot -> highest sequence number acknowledged to the device in that boot.
+    """
+    return sum(
+        len(set(range(1, last + 1)) - count.held.get((source, boot), set()))
+        for boot, last in acknowledged.items()
+    )
+
+
+@dataclass
+class FileCount:
+    """Provincial files: what should be there and what is."""
+
+    expected: int
+    delivered: int
+    missing: list[str]
+    doubled: list[str]
+
+
+def count_files(journal: Path, destination: str, province: Path, ledger: list[str]) -> FileCount:
+    """Set the department's folder against the journal's outbox.
+
+    ledger: the final names in the order in which the department's server saw them appear.
+    """
+    connection = connect_to_read(journal)
+    try:
+        names = {
+            name
+            for (name,) in connection.execute("SELECT name FROM outbox WHERE destination = ?", (destination,))
+        }
+    finally:
+        connection.close()
+    present = Counter(path.name for path in province.rglob("*.txt"))
+    doubled = {name for seen in (Counter(ledger), present) for name, times in seen.items() if times > 1}
+    return FileCount(
+        expected=len(names),
+        delivered=sum(1 for name in names if name in present),
+        missing=sorted(names - set(present)),
+        doubled=sorted(doubled),
+    )

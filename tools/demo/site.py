@@ -1,0 +1,189 @@
+"""The demo's folder: what a technician and a facility would have written there, for a station of one kind.
+
+    config.toml          the gateway's configuration          gateway/keys/     its secrets, mode 0600
+    device/station.json  the device's configuration           run/              sockets, clock, logs of this run
+    province/            what the department received         national/         what the nation received
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.scene import Scene
+from tools.people import UsageError
+from tools.station.build import build
+
+DEVICE_ID = "st-01"
+HOST = "127.0.0.1"
+SFTP_USER = "station"
+BAUD = 115_200
+
+
+@dataclass(frozen=True)
+class Site:
+    """Paths of a demo folder."""
+
+    dir: Path
+
+    @property
+    def config(self) -> Path:
+        return self.dir / "config.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.dir / "gateway" / "keys"
+
+    @property
+    def journal(self) -> Path:
+        return self.dir / "gateway" / "journal.db"
+
+    @property
+    def device(self) -> Path:
+        return self.dir / "device"
+
+    @property
+    def run(self) -> Path:
+        return self.dir / "run"
+
+    @property
+    def province(self) -> Path:
+        return self.dir / "province"
+
+    @property
+    def truth(self) -> Path:
+        return self.dir / "truth.jsonl"
+
+    @property
+    def messages(self) -> Path:
+        return self.dir / "national" / "messages.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.dir / "summary.json"
+
+    @property
+    def timeline(self) -> Path:
+        return self.run / "timeline.json"
+
+    @property
+    def instrument_line(self) -> Path:
+        """The device's end of the RS-485 line."""
+        return self.run / "ttyRS485"
+
+    @property
+    def device_tty(self) -> Path:
+        """The device's end of the serial cable to the gateway."""
+        return self.run / "ttyDEVICE"
+
+    @property
+    def gateway_tty(self) -> Path:
+        """The gateway's end of that cable."""
+        return self.run / "ttyGATEWAY"
+
+    def link_key(self) -> bytes:
+        return bytes.fromhex((self.keys / f"{DEVICE_ID}.link").read_text(encoding="ascii").strip())
+
+
+def open_site(directory: Path, scene: Scene) -> Site:
+    """Make the folder, or open one of the same kind of station. UsageError when it is something else."""
+    site = Site(directory.resolve())
+    marker = site.dir / "demo.json"
+    if site.dir.exists() and any(site.dir.iterdir()):
+        if not marker.exists():
+            raise UsageError(f"{directory} is not empty and not a demo's folder: name another with --dir.")
+        kind = json.loads(marker.read_text(encoding="utf-8"))["station"]
+        if kind != scene.kind:
+            raise UsageError(
+                f"{directory} holds a {kind} station: name another folder with --dir, or --station {kind}."
+            )
+    for folder in (site.keys, site.device, site.run, site.province, site.messages.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps({"station": scene.kind}) + "\n", encoding="utf-8")
+    _secret(site.keys / f"{DEVICE_ID}.link", secrets.token_hex(32))
+    _secret(site.keys / "province.password", secrets.token_urlsafe(18))
+    return site
+
+
+def _secret(path: Path, text: str) -> None:
+    """Write a secret once, readable by its owner alone."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text + "\n")
+
+
+def write_device(site: Site, scene: Scene) -> None:
+    """Compile station.json from the profiles, as `quantrac station new` will."""
+    link = {"kind": "serial", "path": str(site.device_tty), "baud": BAUD}
+    station = build(scene.site(DEVICE_ID, site.link_key().hex(), link, site.instrument_line))
+    path = site.device / "station.json"
+    temporary = path.with_suffix(".part")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(station, file, indent=1)
+    temporary.replace(path)
+
+
+def write_config(site: Site, scene: Scene, web_port: int, bus_port: int, sftp_port: int, mqtt_port: int) -> None:
+    """The gateway's configuration, as a facility would write it."""
+    parts = [
+        "# The demo station's gateway. Written at every start of the demo: copy it before you change it.\n",
+        _table("[station]", {
+            "province": "LCa", "facility": "DEMO", "code": scene.code, "name": scene.name,
+            "kind": scene.kind, "timezone": "Asia/Ho_Chi_Minh",
+        }),
+        _table("[gateway]", {
+            "state_dir": "gateway", "window_minutes": 5, "valid_share_min": 0.75, "retention_days": 400,
+            "web": {"host": HOST, "port": web_port},
+        }),
+        _table("[[device]]", {
+            "id": DEVICE_ID, "link": f"serial:{site.gateway_tty}?baud={BAUD}", "key_file": f"gateway/keys/{DEVICE_ID}.link",
+        }),
+        _table("[[bus]]", scene.bus(HOST, bus_port)),
+        *(_table("[[channel]]", channel) for channel in scene.channels(DEVICE_ID)),
+        _table("[[destination]]", {
+            "id": "province", "kind": "sftp", "host": HOST, "port": sftp_port, "user": SFTP_USER,
+            "password_file": "gateway/keys/province.password", "host_key_file": "gateway/keys/province.hostkey",
+            "layout": "{station}/{yyyy}/{MM}/{dd}", "send": ["windows"],
+        }),
+        _table("[[destination]]", {
+            "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["windows"],
+        }),
+    ]  # fmt: skip
+    site.config.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _table(head: str, values: dict[str, Any]) -> str:
+    return head + "\n" + "".join(f"{key} = {toml(value)}\n" for key, value in values.items())
+
+
+def toml(value: Any) -> str:
+    """A value as TOML; inline for tables. Only what a configuration here needs."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+    raise TypeError(f"no TOML for {value!r}")
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nobody listens there, else any free port of the loopback."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise OSError("no free port on the loopback")

@@ -18,11 +18,14 @@ MAY_IMPORT = {
     "simulator": {"protocol"},
     "tools": {"protocol", "gateway", "simulator"},
 }
+CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_links", "gateway.errors"}
 INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, which wires, may import all
-    "gateway.journal": {"gateway.errors", "gateway.config", "gateway.windows", "gateway.journal", "gateway.forward.port"},
-    "gateway.windows": {"gateway.errors", "gateway.config"},
-    "gateway.reports": {"gateway.errors", "gateway.config", "gateway.windows", "gateway.reports"},
-    "gateway.forward": {"gateway.errors", "gateway.config", "gateway.forward", "gateway.counters"},
+    "gateway.journal": CONFIGURATION | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.windows"},
+    "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
+    "gateway.accumulate": set(),
+    "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
+    "gateway.forward": CONFIGURATION | {"gateway.forward", "gateway.reports.layout"},
+    "gateway.web": {"gateway.logs"},
 }
 HARDWARE = {"machine", "network", "vfs", "rp2", "esp32", "termios", "select", "socket", "usb"}
 

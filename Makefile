@@ -19,8 +19,8 @@ test: .venv/.installed-test .venv-micropython/.installed .node/.installed server
 lint: .venv/.installed-test .venv/.stubs                   ## formatting, types, structure
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --project tests/pyright-gateway.json
-	$(BIN)/basedpyright --project tests/pyright-firmware.json
+	$(BIN)/basedpyright
+	$(BIN)/basedpyright --project firmware
 
 bench: .venv/.installed .venv-micropython/.installed       ## the figures, one JSON object each
 	@$(BIN)/quantrac bench --json $(ARGS)

@@ -1,9 +1,11 @@
 """What one channel's readings in one window add up to, taken one by one, and the window's value and status.
 
-Rule 1: the mean is that of exact sums (math.fsum, carried on as a pair of floats), so that neither the order of
-        readings nor where a sum was interrupted shows in it: a recomputed window equals the first one bit for bit.
+Rule 1: the mean is that of exact sums (math.fsum, carried on as a pair of floats), so that neither the order
+        of readings nor where a sum was interrupted shows in it: a recomputed window equals the first one bit
+        for bit.
 Rule 2: a number always comes out: the mean of what is good, else of what there is, else the last good value.
-Rule 3: the status is that of the reason that explains most of what is missing; 01 before 02 when they are equal.
+Rule 3: the status is that of the reason that explains most of what is missing; 01 before 02 when they are
+        equal.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ PRECEDENCE = (
 
 
 class Outcome(NamedTuple):
-    """The numbers of a window. `last` is the channel's last valid value up to its end, if there ever was one."""
+    """The numbers of a window. `last` is the channel's last valid value up to its end, if there ever was
+    one.
+    """
 
     value: float
     quality: int
@@ -66,8 +70,8 @@ class ExactSum:
 class Cell:
     """One channel in one window.
 
-    Valid values are appended to `fresh` (that is all a reading costs); settle() adds them up. They are finite and
-    below 1e60, which the caller sees to.
+    Valid values are appended to `fresh` (that is all a reading costs); settle() adds them up. They are finite
+    and below 1e60, which the caller sees to.
     """
 
     __slots__ = ("counted", "fresh", "last", "maximum", "minimum", "others", "reasons", "total")
@@ -125,7 +129,9 @@ class Cell:
             return Outcome(self.total.mean(), q.OK, valid, expected, share, self.minimum, self.maximum, last)
         quality = self._reason(expected)
         if valid:
-            return Outcome(self.total.mean(), quality, valid, expected, share, self.minimum, self.maximum, last)
+            return Outcome(
+                self.total.mean(), quality, valid, expected, share, self.minimum, self.maximum, last
+            )
         value = self._mean_of_all() if self.others is not None else last
         return Outcome(0.0 if value is None else value, quality, 0, expected, share, None, None, last)
 

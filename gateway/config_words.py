@@ -72,9 +72,8 @@ def limits(field: FieldInfo) -> str:
     """ "60 to 36500 days", "days" or ""."""
     low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
     high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    unit = (
-        (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
-    )
+    extra = field.json_schema_extra
+    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
     if low is None or high is None:
         return unit
     return f"{low:,} to {high:,} {unit}".rstrip()

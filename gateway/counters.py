@@ -3,9 +3,10 @@
     read == journaled == windowed + open + late + unplaced          for every channel, once the queue is empty
     queued == delivered + parked + waiting                          for every destination
 
-`read`, `windowed`, `open`, `late` and `unplaced` of a channel are kept by its ChannelState, where they happen; a
-restart counts the readings of windows that are still open again, so that the balance holds from the first moment.
-Everything only grows, except what is said to be a state. Plain integers: nothing here costs the hot path anything.
+`read`, `windowed`, `open`, `late` and `unplaced` of a channel are kept by its ChannelState, where they
+happen; a restart counts the readings of windows that are still open again, so that the balance holds from the
+first moment. Everything only grows, except what is said to be a state. Plain integers: nothing here costs the
+hot path anything.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class ChannelCounters(Counted):
 
 
 class DestinationCounters(Counted):
-    """One destination. `last_error` is a sentence; `oldest_ms` a state: 0, or since when its oldest document waits."""
+    """One destination. `last_error` is a sentence; `oldest_ms` a state: 0, or since when its oldest document
+    waits.
+    """
 
     __slots__ = ("attempts", "delivered", "failures", "last_error", "oldest_ms", "parked", "queued")
 
@@ -85,7 +88,9 @@ class Counters:
         self.channels: dict[str, ChannelCounters] = {}
         self.links: dict[str, LinkCounters] = {}
         self.destinations: dict[str, DestinationCounters] = {}
-        self.polls_refused = 0  # readings of the gateway's own buses given up because the disk could not follow
+        self.polls_refused = (
+            0  # readings of the gateway's own buses given up because the disk could not follow
+        )
 
     def link(self, device: str) -> LinkCounters:
         return self.links.setdefault(device, LinkCounters())
@@ -102,7 +107,8 @@ class Counters:
             "channels": {symbol: counted.snapshot() for symbol, counted in self.channels.items()},
             "links": {device: counted.snapshot() for device, counted in self.links.items()},
             "destinations": {
-                id: {**counted.snapshot(), "waiting": counted.waiting} for id, counted in self.destinations.items()
+                id: {**counted.snapshot(), "waiting": counted.waiting}
+                for id, counted in self.destinations.items()
             },
             "polls_refused": self.polls_refused,
         }

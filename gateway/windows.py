@@ -1,8 +1,8 @@
 """Readings in, windows out: the 5-minute averages on the GMT+7 grid. Pure: no clock, no disk, no loop.
 
 Rule 1: a window holds the readings with start <= time < end. It is closed once, in the order of time.
-Rule 2: it closes when every source has gone past its end, or after the grace; a dead source never blocks it, and a
-        source that is just delivering what it kept through an outage is waited for, within a bound.
+Rule 2: it closes when every source has gone past its end, or after the grace; a dead source never blocks it,
+        and a source that is just delivering what it kept through an outage is waited for, within a bound.
 Rule 3: a reading for a closed window makes a new revision, computed from the journal by this same code
         (scratch()); the old row stays.
 Rule 4: the result is a function of the readings in the order of the journal, and of nothing else.
@@ -24,13 +24,17 @@ from protocol.calibration import engineering
 from protocol.messages import Readings
 
 START_GRACE_S = 30.0
-"""After the gateway's start no window closes by its grace alone for so long: devices reconnect within seconds."""
+"""After the gateway's start no window closes by its grace alone for so long: devices reconnect within
+seconds.
+"""
 LIVELY_S = 10.0
 """A source heard of within so many seconds is alive; when it lags it is delivering a backlog."""
 HOLD_MAX_S = 3600.0
 """How long windows wait for one source's backlog before they close without it."""
 BACK_MS = 60 * 86_400_000
-"""Readings older than this (60 days, what a logger must keep) have a wrong clock: they belong to no window."""
+"""Readings older than this (60 days, what a logger must keep) have a wrong clock: they belong to no
+window.
+"""
 FUTURE_MS = 120_000
 """Readings further ahead of the gateway's clock than this have a wrong clock: they belong to no window."""
 EMPTY_MS = 7 * 86_400_000
@@ -119,14 +123,14 @@ class ChannelState:
     """A channel and its open windows."""
 
     __slots__ = (
-        "carried", "cells", "channel", "expected", "interval_ms", "late", "newest", "read", "unplaced", "valid_then",
-        "windowed",
+        "carried", "cells", "channel", "expected", "interval_ms", "late", "newest", "read", "unplaced",
+        "valid_then", "windowed",
     )  # fmt: skip
 
     def __init__(self, channel: Channel):
         self.channel = channel
         self.interval_ms = channel.interval_ms or 0
-        self.expected: int | None = None  # readings a window should have, where it is not the interval that says so
+        self.expected: int | None = None  # readings a window should have; None: the interval says it
         self.cells: dict[int, Cell] = {}
         self.carried: float | None = None  # last valid value of the newest closed window
         self.newest: Newest | None = None  # newest reading that did not go the fast way,
@@ -170,7 +174,9 @@ _Target = tuple[object, int, float, float]
 
 
 class Lane:
-    """One source. describe() and place() tell it what a boot's channel numbers and ticks mean, add() takes readings."""
+    """One source. describe() and place() tell it what a boot's channel numbers and ticks mean, add() takes
+    readings.
+    """
 
     def __init__(self, name: str, states: Sequence[ChannelState], windows: Windows):
         self.name = name
@@ -178,7 +184,9 @@ class Lane:
         self.progress = -1  # newest credible reading time
         self.heard_s = float("-inf")  # when readings last arrived
         self.unrouted = 0  # readings of channels that are not configured here
-        self.tables: dict[int, list[tuple]] = {}  # boot -> rows of (quantity, interval_ms, calibration, points)
+        self.tables: dict[
+            int, list[tuple]
+        ] = {}  # boot -> rows of (quantity, interval_ms, calibration, points)
         self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
         self._windows = windows
@@ -193,10 +201,14 @@ class Lane:
     def scratch(self, windows: Windows, states: Sequence[ChannelState]) -> Lane:
         """A lane that reads the same tables, for other windows."""
         lane = Lane(self.name, states, windows)
-        lane.tables, lane.points, lane.placements = dict(self.tables), dict(self.points), dict(self.placements)
+        lane.tables, lane.points, lane.placements = (
+            dict(self.tables),
+            dict(self.points),
+            dict(self.placements),
+        )
         return lane
 
-    # What its numbers mean -------------------------------------------------------------------------------------
+    # What its numbers mean ----------------------------------------------------------------------------------
 
     def describe(self, boot: int, rows: Iterable[tuple]) -> None:
         """The channel table of a boot: rows of (quantity, interval_ms, calibration id, points)."""
@@ -218,7 +230,9 @@ class Lane:
         self.placements.setdefault(boot, offset_ms)
 
     def _enter(self, boot: int) -> None:
-        """Make `boot` the one that channel numbers are looked up for (its own table, else the newest before it)."""
+        """Make `boot` the one that channel numbers are looked up for (its own table, else the newest before
+        it).
+        """
         self._boot = boot
         table = self.table_of(boot)
         self._names = [row[0] for row in table]
@@ -228,7 +242,7 @@ class Lane:
         self._routes = [tuple(by_name.get(name, ())) for name in self._names]
         self._aim_nowhere()
 
-    # Readings --------------------------------------------------------------------------------------------------
+    # Readings -----------------------------------------------------------------------------------------------
 
     def add(self, readings: Readings, now_ms: int, mono_s: float) -> tuple[int, int] | tuple[None, None]:
         """Take the readings of one frame. Returns the earliest and latest time in it that could be placed."""
@@ -321,7 +335,7 @@ class Lane:
                 state.unplaced += 1
                 state.read += 1
 
-    # The window that most readings fall into -------------------------------------------------------------------
+    # The window that most readings fall into ----------------------------------------------------------------
 
     def _aim(self, time_ms: int) -> None:
         """Lead the fast path to the window of `time_ms`, if that is an open one."""
@@ -359,10 +373,12 @@ class Lane:
             if cell is not None:
                 state.read += cell.settle()
 
-    # Its part in the closing of windows ------------------------------------------------------------------------
+    # Its part in the closing of windows ---------------------------------------------------------------------
 
     def worth_waiting(self, end_ms: int, mono_s: float, hold_max_s: float) -> bool:
-        """Whether it is delivering readings from before `end_ms` just now, and not for longer than the bound."""
+        """Whether it is delivering readings from before `end_ms` just now, and not for longer than the
+        bound.
+        """
         if self.progress >= end_ms or mono_s - self.heard_s > LIVELY_S:
             self._hold_from_s = None
             return False
@@ -371,9 +387,11 @@ class Lane:
         return mono_s - self._hold_from_s <= hold_max_s
 
     def newest(self, state: ChannelState) -> Newest | None:
-        """The newest reading of one of its channels (the time of one that went the fast way is the lane's own)."""
-        start_ms = max(state.cells, default=None)
-        cell = None if start_ms is None else state.cells[start_ms]
+        """The newest reading of one of its channels (the time of one that went the fast way is the lane's
+        own).
+        """
+        start_ms = max(state.cells, default=0)
+        cell = state.cells.get(start_ms)
         told = state.newest
         if cell is None or not cell.valid():
             return told or (None if state.carried is None else Newest(self.progress, state.carried, q.OK))
@@ -405,7 +423,8 @@ _NOWHERE: _Target = (_nowhere, -1, 0.0, 0.0)
 class Windows:
     """All channels of a station on one grid.
 
-    `next_ms` is the start of the oldest window that is not closed; None before the first reading of a new journal.
+    `next_ms` is the start of the oldest window that is not closed; None before the first reading of a new
+    journal.
     """
 
     def __init__(self, channels: Sequence[Channel], settings: Settings, mono_s: float = 0.0):
@@ -437,7 +456,7 @@ class Windows:
         """Start of the window that holds `time_ms`."""
         return time_ms - (time_ms + self.settings.offset_ms) % self.settings.length_ms
 
-    # For the lanes ---------------------------------------------------------------------------------------------
+    # For the lanes ------------------------------------------------------------------------------------------
 
     def open_start(self, time_ms: int) -> int | None:
         """Start of the open window of `time_ms`; None when it is closed."""
@@ -469,7 +488,7 @@ class Windows:
         late.newest_s = mono_s
         late.counts[state] = late.counts.get(state, 0) + 1
 
-    # Closing ---------------------------------------------------------------------------------------------------
+    # Closing ------------------------------------------------------------------------------------------------
 
     def due(self, now_ms: int, mono_s: float) -> int | None:
         """Start of the window to be closed now, if one is."""
@@ -511,7 +530,8 @@ class Windows:
         return rows
 
     def skip(self, now_ms: int) -> tuple[int, int] | None:
-        """Leave out windows from next_ms on that are empty and too old to be made. Returns (from, to), if any.
+        """Leave out windows from next_ms on that are empty and too old to be made. Returns (from, to), if
+        any.
 
         For when the window is due: by then whoever had readings for it has had the time to bring them.
         """
@@ -526,12 +546,13 @@ class Windows:
         self.next_ms = start_ms
         return skipped
 
-    # Late readings ---------------------------------------------------------------------------------------------
+    # Late readings ------------------------------------------------------------------------------------------
 
     def late_due(self, mono_s: float) -> list[_LateWindow]:
         """Closed windows to be computed again now, oldest first. They are taken off the list."""
         due = [
-            late for late in self._late.values()
+            late
+            for late in self._late.values()
             if mono_s - late.newest_s >= LATE_QUIET_S or mono_s - late.first_s >= LATE_MAX_S
         ]
         for late in due:
@@ -560,7 +581,9 @@ class Windows:
         return other
 
     def revised(self, fresh: list[Window], stored: list[Window]) -> list[Window]:
-        """Those of the recomputed rows that differ from the newest stored ones, with the next revision number."""
+        """Those of the recomputed rows that differ from the newest stored ones, with the next revision
+        number.
+        """
         newest = {window.symbol: window for window in sorted(stored, key=lambda window: window.revision)}
         revision = max((window.revision for window in stored), default=0) + 1
         changed = []
@@ -571,9 +594,23 @@ class Windows:
         return changed
 
 
-def _window(channel: Channel, start_ms: int, length_ms: int, revision: int, reason: str, outcome: Outcome) -> Window:
+def _window(
+    channel: Channel, start_ms: int, length_ms: int, revision: int, reason: str, outcome: Outcome
+) -> Window:
     return Window(
-        channel.symbol, channel.unit, start_ms, start_ms + length_ms, revision, outcome.value, outcome.quality,
-        q.status(outcome.quality), outcome.valid, outcome.expected, outcome.valid_share, outcome.minimum,
-        outcome.maximum, reason, outcome.last,
+        channel.symbol,
+        channel.unit,
+        start_ms,
+        start_ms + length_ms,
+        revision,
+        outcome.value,
+        outcome.quality,
+        q.status(outcome.quality),
+        outcome.valid,
+        outcome.expected,
+        outcome.valid_share,
+        outcome.minimum,
+        outcome.maximum,
+        reason,
+        outcome.last,
     )

@@ -53,10 +53,10 @@ class Notifications:
 
 
 class GatewayProcess:
-    """Runs `quantrac gateway run CONFIG --clock FILE` and keeps it running until `stop()`."""
+    """Runs `quantrac gateway run CONFIG` and keeps it running until `stop()`; `clock` is a simulation's timeline."""
 
-    def __init__(self, config: Path, clock: Path, run_dir: Path):
-        self._arguments = ["gateway", "run", str(config), "--clock", str(clock)]
+    def __init__(self, config: Path, clock: Path | None, run_dir: Path):
+        self._arguments = ["gateway", "run", str(config), *(["--clock", str(clock)] if clock else [])]
         self._log = run_dir / "gateway.log"
         self._socket_path = run_dir / "notify"
         self.restarts = 0
@@ -65,7 +65,7 @@ class GatewayProcess:
         self._stopping = False
 
     async def start(self) -> None:
-        """Start it, and return when it has read its configuration and waits for the clock."""
+        """Start it, and return when it is ready, or has read its configuration and waits for a simulated clock."""
         self.notifications = Notifications(self._socket_path)
         await self._spawn()
         self._watcher = asyncio.create_task(self._watch())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
@@ -26,13 +27,18 @@ class DirectoryDestination:
 
     def __init__(self, path: Path):
         self._path = path
+        self._lock = threading.Lock()  # a delivery that was cancelled still ends in its thread
 
     async def deliver(self, document: Document) -> None:
         """Return when the file is on the disk under its final name."""
         try:
-            await asyncio.to_thread(store, self._path / document.folder, document.name, document.body)
+            await asyncio.to_thread(self._store, document)
         except OSError as error:
             raise _told(error, self._path) from error
+
+    def _store(self, document: Document) -> None:
+        with self._lock:
+            store(self._path / document.folder, document.name, document.body)
 
     async def close(self) -> None:
         """Nothing is held between deliveries."""

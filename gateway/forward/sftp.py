@@ -7,8 +7,12 @@ Rule 1: the server's host key is pinned. Another key is refused before any passw
 Rule 2: a partial file is never visible under its final name: posix-rename replaces atomically; where the
         server has only SFTP 3's rename, which refuses an existing name, an identical file counts as
         delivered and a different one is removed first.
-Rule 3: a repeated delivery first looks whether an earlier try got through; then nothing is written again.
+Rule 3: a repeated delivery, and the first of a connection, looks whether an earlier try got through; then
+        nothing is written again.
 Rule 4: after any error or timeout the connection's state is unknown: it is dropped, not reused.
+Rule 5: each connection has temporary names of its own. A server that hangs may carry out a dropped
+        connection's last request late: it must not cut the file that the next one is about to rename. What a
+        dropped connection left behind is removed by the next.
 
 asyncssh is imported at the first connection: a gateway without SFTP does not pay its 25 MiB.
 """
@@ -17,11 +21,12 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
-from gateway.forward.files import read_secret, temporary_name
+from gateway.forward.files import read_secret, temporary_name, temporary_prefix
 from gateway.forward.port import Document
 
 if TYPE_CHECKING:
@@ -45,6 +50,8 @@ class SftpDestination:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._folders: set[str] = set()
+        self._token = ""  # of this connection
+        self._fresh = True  # nothing was uploaded by it yet
 
     async def deliver(self, document: Document) -> None:
         """Return when the server has the file under its final name."""
@@ -55,7 +62,14 @@ class SftpDestination:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._make(self._sftp, folder)
-                await _upload(self._sftp, folder, document)
+                final = posixpath.join(folder, document.name)
+                there = (self._fresh or document.attempts) and await _holds(self._sftp, final, document.body)
+                if self._fresh:
+                    await _sweep(self._sftp, folder, document.name)
+                if not there:
+                    part = posixpath.join(folder, temporary_name(document.name, self._token))
+                    await _upload(self._sftp, part, final, document.body)
+                self._fresh = False
         except BaseException as error:
             await self.close()
             if isinstance(error, Exception):
@@ -98,6 +112,7 @@ class SftpDestination:
                     keepalive_count_max=KEEPALIVE_LOST_MAX,
                 )
                 self._sftp = await self._connection.start_sftp_client()
+                self._token, self._fresh = f"-{secrets.token_hex(4)}", True
         except BaseException as error:
             await self.close()
             if isinstance(error, Exception):
@@ -174,20 +189,34 @@ def host_keys(asyncssh: Any, text: str, host: str, port: int, path: str) -> list
     return keys
 
 
-async def _upload(sftp: asyncssh.SFTPClient, folder: str, document: Document) -> None:
-    final = posixpath.join(folder, document.name)
-    part = posixpath.join(folder, temporary_name(document.name))
-    if document.attempts and await _holds(sftp, final, document.body):
-        await _ignoring_absence(sftp.remove(part))
-        return
+async def _upload(sftp: asyncssh.SFTPClient, part: str, final: str, body: bytes) -> None:
     async with sftp.open(part, "wb") as file:
-        await file.write(document.body)
+        await file.write(body)
         await _if_offered(file.fsync())
         size = (await file.stat()).size
-    if size != len(document.body):
-        raise Unreachable(f"The server kept {size} of {len(document.body)} bytes. Is its disk full?")
+    if size != len(body):
+        raise Unreachable(f"The server kept {size} of {len(body)} bytes. Is its disk full?")
     if not await _if_offered(sftp.posix_rename(part, final)):
-        await _plain_rename(sftp, part, final, document.body)
+        await _plain_rename(sftp, part, final, body)
+
+
+async def _sweep(sftp: asyncssh.SFTPClient, folder: str, name: str) -> None:
+    """Remove what earlier connections left of this file; where the server forbids it, it harms nobody."""
+    import asyncssh
+
+    try:
+        left = [
+            one for one in await sftp.listdir(folder or ".") if str(one).startswith(temporary_prefix(name))
+        ]
+        for one in left:
+            await sftp.remove(posixpath.join(folder, str(one)))
+    except (
+        asyncssh.SFTPPermissionDenied,
+        asyncssh.SFTPNoSuchFile,
+        asyncssh.SFTPOpUnsupported,
+        asyncssh.SFTPFailure,
+    ):
+        pass
 
 
 async def _plain_rename(sftp: asyncssh.SFTPClient, part: str, final: str, body: bytes) -> None:
@@ -211,15 +240,6 @@ async def _holds(sftp: asyncssh.SFTPClient, path: str, body: bytes) -> bool:
             return await file.read() == body
     except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
         return False
-
-
-async def _ignoring_absence(request: Awaitable[Any]) -> None:
-    import asyncssh
-
-    try:
-        await request
-    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-        pass
 
 
 async def _if_offered(request: Awaitable[Any]) -> bool:

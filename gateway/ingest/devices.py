@@ -1,10 +1,14 @@
-"""One station device, from bytes on its link to journal entries. No I/O and no clock: links.py brings bytes and times.
+"""One station device, from bytes on its link to journal entries. No I/O and no clock: links.py brings bytes
+and times.
 
-    bytes -> frames (CRC) -> authentic messages (tag) -> records in order (session) -> windows, entries, answers
+    bytes -> frames (CRC) -> authentic messages (tag) -> records in order (session) -> windows, entries,
+    answers
 
-Rule 1: nothing of a frame is used before its tag was checked, and nothing is journaled but what the session accepts.
+Rule 1: nothing of a frame is used before its tag was checked, and nothing is journaled but what the session
+        accepts.
 Rule 2: a frame is journaled exactly as it was authenticated.
-Rule 3: an acknowledgement names what is on disk, never what was merely taken: committed() comes from the journal.
+Rule 3: an acknowledgement names what is on disk, never what was merely taken: committed() comes from the
+        journal.
 Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py) and never ends the link.
 """
 
@@ -57,7 +61,9 @@ class DeviceIngest:
         self.session = session.GatewaySession(device, *position)
         self.counters = counters
         self.lane = lane
-        self.answer_due = False  # an acknowledgement is to be sent, whether or not something new was committed
+        self.answer_due = (
+            False  # an acknowledgement is to be sent, whether or not something new was committed
+        )
         self._source = source
         self._mac = Mac0(device, key)
         self._decoder = framing.Decoder()
@@ -117,7 +123,9 @@ class DeviceIngest:
         else:
             self.counters.bad_tag += 1
 
-    def _other(self, verdict: str, message: tuple, body: bytes, moment: Moment, entries: list[tuple]) -> bytes:
+    def _other(
+        self, verdict: str, message: tuple, body: bytes, moment: Moment, entries: list[tuple]
+    ) -> bytes:
         """Everything but a record that is accepted. Returns what to send back at once."""
         counters = self.counters
         if verdict == session.GREET:
@@ -139,7 +147,9 @@ class DeviceIngest:
         return b""
 
     def _greeting(self, hello: Hello, body: bytes, moment: Moment) -> list[tuple]:
-        """What is new in a HELLO, as entries: a channel table, a boot's place in time, records that are lost."""
+        """What is new in a HELLO, as entries: a channel table, a boot's place in time, records that are
+        lost.
+        """
         entries = []
         table = [tuple(row) for row in hello.channels]
         if self.lane.tables.get(hello.boot) != table:
@@ -161,7 +171,7 @@ class DeviceIngest:
     def _entry(self, kind: int, body: bytes, moment: Moment) -> tuple:
         return (kind, self._source, 0, 0, 0, moment.now_ms, moment.mono_ns // 1_000_000, None, None, body)
 
-    # Answers ---------------------------------------------------------------------------------------------------
+    # Answers ------------------------------------------------------------------------------------------------
 
     def committed(self, entries: list[tuple]) -> None:
         """These entries of feed() are on disk."""

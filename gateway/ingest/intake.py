@@ -1,13 +1,15 @@
-"""Where readings come in and windows go out: one object that keeps devices, buses, windows and journal in step.
+"""Where readings come in and windows go out: one object that keeps devices, buses, windows and journal in
+step.
 
     links -> DeviceIngest -+
                            +-> windows, entries -> journal -> acknowledgements
     lines -> BusIngest   --+        |
                                     +-> closed windows + their documents, one transaction
 
-Rule 1: readings are taken into the windows in the order in which they are submitted to the journal, so a window's
-        entry says exactly which entries it was computed from: all before `through`.
-Rule 2: a window and its documents are one transaction. Late readings make a new revision, never a changed row.
+Rule 1: readings are taken into the windows in the order in which they are submitted to the journal, so a
+        window's entry says exactly which entries it was computed from: all before `through`.
+Rule 2: a window and its documents are one transaction. Late readings make a new revision, never a changed
+        row.
 Rule 3: when the journal is full the links stop reading and the lines are asked to wait.
 
 app.py gives it what it needs and runs it; documents(windows) and clock come from outside.
@@ -48,14 +50,17 @@ def channels_of(config) -> list[Channel]:
     found = []
     for channel in config.channel:
         source = channel.source
-        low, high = channel.plausible if channel.plausible is not None else (None, None)
-        bounds = {} if low is None else {"low": float(low), "high": float(high)}
+        bounds = dict(zip(("low", "high"), channel.plausible or (), strict=False))
         if hasattr(source, "device"):
-            found.append(Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **bounds))
+            found.append(
+                Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **bounds)
+            )
         else:
             place = places[source.bus] = places.get(source.bus, -1) + 1
             name = polls.source_name(source.bus, place)
-            found.append(Channel(channel.symbol, channel.unit, name, channel.symbol, source.poll_ms, **bounds))
+            found.append(
+                Channel(channel.symbol, channel.unit, name, channel.symbol, source.poll_ms, **bounds)
+            )
     return found
 
 
@@ -100,7 +105,7 @@ class Intake:
         self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
         self._closing: set[asyncio.Task] = set()
 
-    # Starting --------------------------------------------------------------------------------------------------
+    # Starting -----------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Open the journal and go on where it ends. Raises JournalError."""
@@ -118,7 +123,11 @@ class Intake:
         for device, key in self._keys.items():
             name = f"device/{device}"
             self.devices[device] = DeviceIngest(
-                device, key, self.journal.source(name), self.journal.position(name), self._lanes[name],
+                device,
+                key,
+                self.journal.source(name),
+                self.journal.position(name),
+                self._lanes[name],
                 self.counters.link(device),
             )
         numbers: dict[str, int] = {}
@@ -126,7 +135,9 @@ class Intake:
             number = numbers[channel.source] = numbers.get(channel.source, -1) + 1
             self._wiring.append((channel.source, number))
             if channel.source.startswith("bus/") and channel.source not in self._buses:
-                bus = polls.BusIngest(self.journal.source(channel.source), self._boot, self._lanes[channel.source])
+                bus = polls.BusIngest(
+                    self.journal.source(channel.source), self._boot, self._lanes[channel.source]
+                )
                 bus.describe(replay.numbered(self._channels, channel.source))
                 self._buses[channel.source] = bus
         self._journaled()
@@ -143,10 +154,12 @@ class Intake:
             more = await self.tick()
             await asyncio.sleep(0 if more else TICK_S)
 
-    # Readings --------------------------------------------------------------------------------------------------
+    # Readings -----------------------------------------------------------------------------------------------
 
     def feed(self, device: DeviceIngest, data: bytes, flush: Callable[[], None]) -> bytes:
-        """Bytes of a device's link. Returns what to send at once; flush() is called when an acknowledgement is due."""
+        """Bytes of a device's link. Returns what to send at once; flush() is called when an acknowledgement
+        is due.
+        """
         entries, answer = device.feed(data, self._now())
         if entries:
             taken = device.lane.read_now()
@@ -168,7 +181,8 @@ class Intake:
         return device.acknowledgement(self._now(), PAUSE_MS if self.journal.half_full else 0)
 
     def poll(self, bus: str, rows: Sequence[tuple]) -> Awaitable[None] | None:
-        """Sink of the gateway's own lines: rows of (index into the channels, time_ms, raw bits or None, quality).
+        """Sink of the gateway's own lines: rows of (index into the channels, time_ms, raw bits or None,
+        quality).
 
         What it returns is to be awaited: the queue is full, and the line is to skip polls meanwhile.
         """
@@ -181,7 +195,9 @@ class Intake:
             by_source.setdefault(self._wiring[row[0]][0], []).append(row)
         for source, part in by_source.items():
             ingest = self._buses[source]
-            numbered = [(self._wiring[index][1], time_ms, raw, quality) for index, time_ms, raw, quality in part]
+            numbered = [
+                (self._wiring[index][1], time_ms, raw, quality) for index, time_ms, raw, quality in part
+            ]
             entries = ingest.take(numbered, moment.now_ms, moment.mono_ns)
             taken = ingest.lane.read_now()
 
@@ -198,10 +214,12 @@ class Intake:
         self.journal.when_room(event.set)
         await event.wait()
 
-    # Windows ---------------------------------------------------------------------------------------------------
+    # Windows ------------------------------------------------------------------------------------------------
 
     async def tick(self) -> bool:
-        """Close what is due, and compute again what got late readings. Returns whether more may be due at once."""
+        """Close what is due, and compute again what got late readings. Returns whether more may be due at
+        once.
+        """
         more = True
         for _ in range(WINDOWS_PER_TICK):
             moment = self._now()
@@ -224,7 +242,9 @@ class Intake:
         return self.journal.submit(windows=entries, drafts=list(self._documents(rows)), now_ms=moment.now_ms)
 
     async def _revise(self, late) -> None:
-        """A closed window got readings: compute it from the journal, and keep the result as a new revision."""
+        """A closed window got readings: compute it from the journal, and keep the result as a new
+        revision.
+        """
         await self.journal.commit()  # so that what made it late is on disk
         scratch = self.windows.scratch(late.start_ms)
         fresh, stored, through = await self.journal.read(replay.recompute, scratch, late.start_ms)
@@ -246,7 +266,7 @@ class Intake:
                     return lane.newest(state)
         return None
 
-    # Counters --------------------------------------------------------------------------------------------------
+    # Counters -----------------------------------------------------------------------------------------------
 
     def _journaled_of(self, lane: Lane, taken: list[int]) -> None:
         for state, count in zip(lane.states, taken, strict=True):

@@ -1,7 +1,9 @@
-"""The wires of station devices: serial ports and listening TCP sockets. Bytes to and from intake.py, nothing else.
+"""The wires of station devices: serial ports and listening TCP sockets. Bytes to and from intake.py, nothing
+else.
 
 Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing it.
-Rule 2: a link that is away is opened again with a growing pause; that is a warning, never the end of the gateway.
+Rule 2: a link that is away is opened again with a growing pause; that is a warning, never the end of the
+        gateway.
 Rule 3: when the journal is full the link stops reading: the device's own sending then stops (back-pressure).
 Rule 4: what a device does not read does not pile up: acknowledgements are cumulative, one that finds the way
         blocked is left out.
@@ -29,7 +31,9 @@ KEEPALIVE_S = 15
 
 
 class DeviceLink:
-    """What belongs to a device across connections: which one is live, and the acknowledgements that are due."""
+    """What belongs to a device across connections: which one is live, and the acknowledgements that are
+    due.
+    """
 
     def __init__(self, intake: Intake, device: DeviceIngest):
         self.intake = intake
@@ -99,7 +103,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._link.gone(self)
-        log.warning("device link down", device=self._link.device.device, reason=str(error or "closed by the device"))
+        log.warning(
+            "device link down", device=self._link.device.device, reason=str(error or "closed by the device")
+        )
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -134,8 +140,12 @@ class TcpDeviceLink(DeviceLink):
                 try:
                     await self.listen()
                 except OSError as error:
-                    log.warning("cannot listen for the device", device=self.device.device, address=f"{self.host}:{self.port}",
-                                reason=errno.errorcode.get(error.errno or 0, str(error)))
+                    log.warning(
+                        "cannot listen for the device",
+                        device=self.device.device,
+                        address=f"{self.host}:{self.port}",
+                        reason=errno.errorcode.get(error.errno or 0, str(error)),
+                    )
                     await asyncio.sleep(REOPEN_S[min(attempt, len(REOPEN_S) - 1)])
                     attempt += 1
             await asyncio.get_running_loop().create_future()
@@ -153,7 +163,15 @@ class TcpDeviceLink(DeviceLink):
 class SerialDeviceLink(DeviceLink):
     """A device on a serial port (a USB one, an RS-485 adapter, a pty)."""
 
-    def __init__(self, intake: Intake, device: DeviceIngest, path: str, baud: int = 115200, parity: str = "N", stopbits: int = 1):
+    def __init__(
+        self,
+        intake: Intake,
+        device: DeviceIngest,
+        path: str,
+        baud: int = 115200,
+        parity: str = "N",
+        stopbits: int = 1,
+    ):
         super().__init__(intake, device)
         self._path, self._port = path, {"baudrate": baud, "parity": parity, "stopbits": stopbits}
 
@@ -171,12 +189,20 @@ class SerialDeviceLink(DeviceLink):
                         loop, lambda: _Connection(self), self._path, **self._port
                     )
                 except (SerialException, OSError, ValueError) as error:
-                    if attempt < len(REOPEN_S):  # then it is known to be away: one line a minute would say no more
-                        log.warning("serial port cannot be opened", device=self.device.device, path=self._path, reason=str(error))
+                    if attempt < len(
+                        REOPEN_S
+                    ):  # then it is known to be away: one line a minute would say no more
+                        log.warning(
+                            "serial port cannot be opened",
+                            device=self.device.device,
+                            path=self._path,
+                            reason=str(error),
+                        )
                     await asyncio.sleep(REOPEN_S[min(attempt, len(REOPEN_S) - 1)])
                     attempt += 1
                     continue
                 attempt = 0
+                assert isinstance(connection, _Connection)
                 await connection.lost
                 await asyncio.sleep(REOPEN_S[0])
         finally:

@@ -43,14 +43,29 @@ class BusIngest:
             part = rows[start : start + ROWS_MAX]
             base_ms = part[0][1]
             readings = Readings(
-                self._boot, self._next_seq, base_ms, 1,
-                tuple([(number, time_ms - base_ms, raw, quality, 0) for number, time_ms, raw, quality in part]),
+                self._boot,
+                self._next_seq,
+                base_ms,
+                1,
+                tuple(
+                    [(number, time_ms - base_ms, raw, quality, 0) for number, time_ms, raw, quality in part]
+                ),
             )
             first_ms, last_ms = self.lane.add(readings, now_ms, mono_ns / 1e9)
             last_seq = self._next_seq + len(part) - 1
             entries.append(
-                (POLL, self._source, self._boot, self._next_seq, last_seq, now_ms, mono_ns // 1_000_000,
-                 first_ms, last_ms, encode(readings))
+                (
+                    POLL,
+                    self._source,
+                    self._boot,
+                    self._next_seq,
+                    last_seq,
+                    now_ms,
+                    mono_ns // 1_000_000,
+                    first_ms,
+                    last_ms,
+                    encode(readings),
+                )
             )
             self._next_seq = last_seq + 1
         return entries
@@ -60,7 +75,11 @@ def encode(readings: Readings) -> bytes:
     """The same bytes as protocol.messages.encode(), several times faster for rows of our own making."""
     boot, first_seq, base_ms, clock, rows = readings
     out = [
-        b"\x86\x03", cbor.head(0, boot), cbor.head(0, first_seq), cbor.head(0, base_ms), cbor.head(0, clock),
+        b"\x86\x03",
+        cbor.head(0, boot),
+        cbor.head(0, first_seq),
+        cbor.head(0, base_ms),
+        cbor.head(0, clock),
         cbor.head(0x80, len(rows)),
     ]
     for number, offset_ms, raw, quality, _ in rows:

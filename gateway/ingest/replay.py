@@ -68,7 +68,9 @@ def feed(lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None
 
 
 def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
-    """Bring new windows to where the journal says they were: open ones with their readings, late ones marked."""
+    """Bring new windows to where the journal says they were: open ones with their readings, late ones
+    marked.
+    """
     newest = reader.newest_windows()
     if newest:
         length = windows.settings.length_ms
@@ -80,7 +82,9 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
         feed(windows.lanes, reader.entries(first, last), source)
     windows.replaying = False
     if newest and windows.next_ms is not None:
-        windows.mark_late([windows.start_of(start) for start in reader.late(windows.next_ms, BACK_MS)], mono_s)
+        windows.mark_late(
+            [windows.start_of(start) for start in reader.late(windows.next_ms, BACK_MS)], mono_s
+        )
 
 
 def recompute(reader: Reader, scratch: Windows, start_ms: int) -> tuple[list[Window], list[Window], int]:
@@ -101,4 +105,3 @@ def recompute(reader: Reader, scratch: Windows, start_ms: int) -> tuple[list[Win
         return scratch.close(start_ms), stored, through
     finally:
         reader.rows("COMMIT")
-

@@ -1,6 +1,7 @@
 """Opening the journal's database: one set of pragmas, one migration runner.
 
-Why FULL: in WAL mode NORMAL syncs only at checkpoints; a power cut then loses transactions whose COMMIT returned.
+Why FULL: in WAL mode NORMAL syncs only at checkpoints; a power cut then loses transactions whose COMMIT
+returned.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ TAIL_ENTRIES = 64
 
 
 def connect(path: Path | str) -> sqlite3.Connection:
-    """The writing connection: autocommit, WAL, synchronous=FULL. May be used from any one thread at a time."""
+    """The writing connection: autocommit, WAL, synchronous=FULL. May be used from any one thread at a
+    time.
+    """
     connection = sqlite3.connect(
         path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=64
     )
@@ -47,7 +50,10 @@ def connect(path: Path | str) -> sqlite3.Connection:
 def connect_to_read(path: Path | str) -> sqlite3.Connection:
     """A connection that cannot write. Raises sqlite3.OperationalError when there is no journal yet."""
     connection = sqlite3.connect(
-        f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_MS / 1000, isolation_level=None,
+        f"{Path(path).absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY_MS / 1000,
+        isolation_level=None,
         check_same_thread=False,
     )
     connection.execute("PRAGMA query_only = ON")
@@ -56,11 +62,13 @@ def connect_to_read(path: Path | str) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to VERSION, each step in its own transaction. JournalError if it is newer than that."""
+    """Bring the database to VERSION, each step in its own transaction. JournalError if it is newer than
+    that.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise JournalError(
-            f"The journal has schema {version}, this program knows {VERSION}: install the newer version again."
+            f"The journal has schema {version}, this program knows {VERSION}: install the newer one again."
         )
     for step in range(version + 1, VERSION + 1):
         sql = (resources.files("gateway.journal") / "schema" / f"v{step}.sql").read_text(encoding="utf-8")

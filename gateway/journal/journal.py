@@ -3,7 +3,8 @@
 Rule 1: nothing is acknowledged, counted as journaled or shown as stored before its job's `done` was called.
 Rule 2: entries get their numbers in the order of submit(); `submitted` is the number the next one will get.
 Rule 3: the queue is bounded. `full` asks every source to stop reading until when_room() calls back; a source
-        that cannot wait has the room between FULL and LIMIT, and what exceeds that is refused, not lost unseen.
+        that cannot wait has the room between FULL and LIMIT, and what exceeds that is refused, not lost
+        unseen.
 """
 
 from __future__ import annotations
@@ -48,23 +49,29 @@ class Journal:
         self.status = ""  # why nothing can be stored at the moment; "" while all is well
         self.hear_of_status: Callable[[str], None] = lambda text: None
 
-    # Opening and closing ---------------------------------------------------------------------------------------
+    # Opening and closing ------------------------------------------------------------------------------------
 
     def open(self, sources: Iterable[str]) -> None:
-        """Open or make the database; `sources` are the names entries will come from (device/st-01, bus/tank)."""
+        """Open or make the database; `sources` are the names entries will come from (device/st-01,
+        bus/tank).
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._writer = Writer(str(self.path), self._written, self._alarm, self._connect)
             self._name_sources(self._writer.connection, sources)
         except sqlite3.Error as error:
-            raise JournalError(f"The journal {self.path} cannot be opened: {error}. Check the disk.") from error
+            raise JournalError(
+                f"The journal {self.path} cannot be opened: {error}. Check the disk."
+            ) from error
         self.submitted = self._writer.size
         self._read_thread = ThreadPoolExecutor(1, "journal-read")
         self._reader = Reader(self.path)
 
     def _name_sources(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(n,) for n in names])
+        connection.executemany(
+            "INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(n,) for n in names]
+        )
         connection.execute("COMMIT")
         self._sources = {name: id for id, name in connection.execute("SELECT id, name FROM source")}
 
@@ -82,7 +89,7 @@ class Journal:
         await asyncio.to_thread(self._read_thread.shutdown)
         self._reader.close()
 
-    # What is held ----------------------------------------------------------------------------------------------
+    # What is held -------------------------------------------------------------------------------------------
 
     def source(self, name: str) -> int:
         """The number of a source named to open()."""
@@ -116,7 +123,7 @@ class Journal:
         """`function(reader, *arguments)` on the reading thread; it sees everything done before."""
         return await self._loop.run_in_executor(self._read_thread, function, self._reader, *arguments)
 
-    # Writing ---------------------------------------------------------------------------------------------------
+    # Writing ------------------------------------------------------------------------------------------------
 
     def submit(
         self,
@@ -129,13 +136,16 @@ class Journal:
     ) -> Job:
         """Queue one transaction's worth; `done(job)` follows on the loop once it is on disk.
 
-        With `job.error` set instead, it never will be. drafts: (destination, key, kind, name, folder, at_ms, body).
+        With `job.error` set instead, it never will be. drafts: (destination, key, kind, name, folder, at_ms,
+        body).
         """
         job = Job(entries, windows, drafts, marks, now_ms, done)
         self.submitted += len(job)
         self.pending_entries += len(job)
         self.pending_bytes += job.bytes
-        if not self.full and (self.pending_entries >= QUEUE_ENTRIES_FULL or self.pending_bytes >= QUEUE_BYTES_FULL):
+        if not self.full and (
+            self.pending_entries >= QUEUE_ENTRIES_FULL or self.pending_bytes >= QUEUE_BYTES_FULL
+        ):
             self.full = True
             self.pauses += 1
         self._writer.put(job)
@@ -144,7 +154,12 @@ class Journal:
     async def commit(self, **work) -> Job:
         """submit(), and wait until it is on disk. JournalError when it never will be."""
         future: asyncio.Future[Job] = self._loop.create_future()
-        self.submit(**work, done=lambda job: future.done() or future.set_result(job))
+
+        def done(job: Job) -> None:
+            if not future.done():  # whoever waited may have been cancelled
+                future.set_result(job)
+
+        self.submit(**work, done=done)
         job = await future
         if job.error is not None:
             raise JournalError(str(job.error)) from job.error
@@ -171,7 +186,7 @@ class Journal:
         """`call(drafts)` for all documents of a transaction, once they are on disk."""
         self._hear_of_documents = call
 
-    # From the writer's thread ----------------------------------------------------------------------------------
+    # From the writer's thread -------------------------------------------------------------------------------
 
     def _written(self, jobs: list[Job]) -> None:
         self._call(self._settle, jobs)

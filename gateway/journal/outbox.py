@@ -1,4 +1,5 @@
-"""The journal's side of the outbox port (gateway/forward/port.py): documents, marks, and what is still to be sent.
+"""The journal's side of the outbox port (gateway/forward/port.py): documents, marks, and what is still to be
+sent.
 
     pending --delivered--> delivered        (a document of kind "readings" is deleted instead, and tallied)
        |  ^---failed------ pending          (attempts + 1)
@@ -31,7 +32,8 @@ _DELETE = f"DELETE FROM outbox WHERE id = ? AND kind = '{PASSING}'"
 _DELIVERED = "UPDATE outbox SET state = 1, settled_ms = ?, last_error = '' WHERE id = ? AND state <> 1"
 _FAILED = "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE id = ? AND state = 0"
 _PARKED = (
-    "UPDATE outbox SET attempts = attempts + 1, last_error = ?, state = 2, settled_ms = ? WHERE id = ? AND state = 0"
+    "UPDATE outbox SET attempts = attempts + 1, last_error = ?, state = 2, settled_ms = ? "
+    "WHERE id = ? AND state = 0"
 )
 _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
@@ -57,7 +59,11 @@ class JournalOutbox:
         """Take the counters from the journal, before anything is queued or delivered."""
         for destination, found in (await self._journal.read(Reader.outbox)).items():
             counted = self._counters.destination(destination)
-            counted.queued, counted.delivered, counted.parked = found["queued"], found["delivered"], found["parked"]
+            counted.queued, counted.delivered, counted.parked = (
+                found["queued"],
+                found["delivered"],
+                found["parked"],
+            )
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -71,10 +77,12 @@ class JournalOutbox:
         await self._journal.commit(drafts=drafts, now_ms=self._now_ms())
 
     def queue_soon(self, drafts: Sequence[tuple]) -> None:
-        """Queue documents that may be lost with the process, because what they say is in the journal anyway."""
+        """Queue documents that may be lost with the process, because what they say is in the journal
+        anyway.
+        """
         self._journal.submit(drafts=drafts, now_ms=self._now_ms())
 
-    # The port --------------------------------------------------------------------------------------------------
+    # The port -----------------------------------------------------------------------------------------------
 
     async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
         """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""

@@ -1,6 +1,7 @@
 """Reading the journal, from any process, without being able to change it.
 
-For the gateway's own recovery, its page, `quantrac export` and the tests. A Reader belongs to one thread at a time.
+For the gateway's own recovery, its page, `quantrac export` and the tests. A Reader belongs to one thread at a
+time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.journal import database
 from gateway.journal.fold import SLOT_MS
+from gateway.journal.kinds import EVENT
 from gateway.windows import Window
 
 DAY_MS = 86_400_000
@@ -51,17 +53,19 @@ class Reader:
         """Entries on disk."""
         return self.rows("SELECT COALESCE(MAX(idx) + 1, 0) FROM entry")[0][0]
 
-    # Entries ---------------------------------------------------------------------------------------------------
+    # Entries ------------------------------------------------------------------------------------------------
 
     def entries(self, first: int = 0, last: int | None = None, kind_from: int = 0) -> Iterator[Stored]:
-        """Entries first..last, both included, in order; with `kind_from` = 4 only the rare kinds, by their index."""
+        """Entries first..last, both included, in order; those of `kind_from` = 4 and more have an index."""
+        rare = kind_from >= EVENT
         query = (
-            "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, leaf, body "
-            "FROM entry JOIN source ON source.id = source WHERE idx >= ? AND idx <= ?"
+            "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, "
+            f"leaf, body FROM entry {'INDEXED BY entry_rare' if rare else ''} "
+            "JOIN source ON source.id = source WHERE idx >= ? AND idx <= ? "
         )
-        if kind_from >= 4:
-            query = query.replace("FROM entry", "FROM entry INDEXED BY entry_rare") + f" AND kind >= 4 AND kind >= {kind_from}"
-        query += " ORDER BY idx"
+        if rare:
+            query += f"AND kind >= {EVENT} AND kind >= {kind_from} "
+        query += "ORDER BY idx"
         cursor = self._connection.execute(query, (first, (1 << 62) if last is None else last))
         return map(Stored._make, cursor)
 
@@ -70,41 +74,57 @@ class Reader:
         end_slot = (1 << 62) if end_ms is None else -(-end_ms // SLOT_MS)
         saved = self.rows("SELECT value FROM meta WHERE name = 'folded'")[0][0]
         ranges = self.rows(
-            "SELECT first, last, name FROM span JOIN source ON source.id = source WHERE slot >= ? AND slot < ?",
-            start_ms // SLOT_MS, end_slot,
+            "SELECT first, last, name FROM span JOIN source ON source.id = source "
+            "WHERE slot >= ? AND slot < ?",
+            start_ms // SLOT_MS,
+            end_slot,
         )
         ranges += self.rows(
             "SELECT MIN(idx), MAX(idx), name FROM entry JOIN source ON source.id = source "
             "WHERE idx >= ? AND last_ms >= ? AND first_ms < ? GROUP BY source",
-            saved, start_ms, end_slot * SLOT_MS if end_ms is not None else 1 << 62,
+            saved,
+            start_ms,
+            end_slot * SLOT_MS if end_ms is not None else 1 << 62,
         )
         return _merged(ranges)
 
     def late(self, before_ms: int, within_ms: int) -> list[int]:
-        """Slots (their start, Unix ms) before `before_ms` that got readings after their newest window was made."""
+        """Starts of windows before `before_ms` that got readings after their newest row was made."""
         oldest = (before_ms - within_ms) // SLOT_MS
-        newest = dict(self.rows("SELECT start_ms, MAX(idx) FROM window WHERE start_ms >= ? GROUP BY start_ms", before_ms - within_ms))
+        newest = dict(
+            self.rows(
+                "SELECT start_ms, MAX(idx) FROM window WHERE start_ms >= ? GROUP BY start_ms",
+                before_ms - within_ms,
+            )
+        )
         made = sorted(newest)
         if not made:
             return []
         length = self.rows("SELECT end_ms - start_ms FROM window WHERE start_ms = ? LIMIT 1", made[-1])[0][0]
         found = set()
-        for first, last, first_ms, last_ms in self._touched(oldest, before_ms):
+        for last, first_ms, last_ms in self._touched(oldest, before_ms):
             for start in range(first_ms - first_ms % length, last_ms + 1, length):
-                if start in newest and last > newest[start]:
+                if last > newest.get(start, -1):
                     found.add(start)
         return sorted(found)
 
-    def _touched(self, oldest_slot: int, before_ms: int) -> list[tuple[int, int, int, int]]:
+    def _touched(self, oldest_slot: int, before_ms: int) -> list[tuple[int, int, int]]:
+        """(newest entry, first and last ms) of spans, saved and not, that begin before `before_ms`."""
         saved = self.rows("SELECT value FROM meta WHERE name = 'folded'")[0][0]
-        spans = self.rows("SELECT first, last, slot FROM span WHERE slot >= ? AND slot * ? < ?", oldest_slot, SLOT_MS, before_ms)
-        found = [(first, last, slot * SLOT_MS, slot * SLOT_MS + SLOT_MS - 1) for first, last, slot in spans]
+        spans = self.rows(
+            "SELECT last, slot FROM span WHERE slot >= ? AND slot < ?", oldest_slot, -(-before_ms // SLOT_MS)
+        )
+        found = [(last, slot * SLOT_MS, min(before_ms, (slot + 1) * SLOT_MS) - 1) for last, slot in spans]
         return found + self.rows(
-            "SELECT idx, idx, first_ms, last_ms FROM entry WHERE idx >= ? AND first_ms IS NOT NULL AND first_ms < ? AND first_ms >= ?",
-            saved, before_ms, oldest_slot * SLOT_MS,
+            "SELECT idx, first_ms, MIN(last_ms, ?) FROM entry "
+            "WHERE idx >= ? AND first_ms >= ? AND first_ms < ?",
+            before_ms - 1,
+            saved,
+            oldest_slot * SLOT_MS,
+            before_ms,
         )
 
-    # Windows ---------------------------------------------------------------------------------------------------
+    # Windows ------------------------------------------------------------------------------------------------
 
     def windows(self, start_ms: int, end_ms: int, symbol: str | None = None) -> list[Window]:
         """All revisions of windows with start_ms <= start < end_ms, by start, symbol and revision."""
@@ -113,35 +133,49 @@ class Reader:
         if symbol is not None:
             query += " AND symbol = ?"
             parameters.append(symbol)
-        return [Window._make(row) for row in self.rows(query + " ORDER BY start_ms, symbol, revision", *parameters)]
+        return [
+            Window._make(row)
+            for row in self.rows(query + " ORDER BY start_ms, symbol, revision", *parameters)
+        ]
 
     def newest_windows(self, before_ms: int = 1 << 62) -> dict[str, Window]:
         """The newest revision of each symbol's newest window that starts before `before_ms`."""
         found = {}
-        for (symbol,) in self.rows("SELECT DISTINCT symbol FROM window WHERE start_ms = (SELECT MAX(start_ms) FROM window WHERE start_ms < ?)", before_ms):
+        for (symbol,) in self.rows(
+            "SELECT DISTINCT symbol FROM window "
+            "WHERE start_ms = (SELECT MAX(start_ms) FROM window WHERE start_ms < ?)",
+            before_ms,
+        ):
             found[symbol] = self._connection.execute(
-                f"SELECT {_WINDOW} FROM window WHERE start_ms < ? AND symbol = ? ORDER BY start_ms DESC, revision DESC LIMIT 1",
+                f"SELECT {_WINDOW} FROM window WHERE start_ms < ? AND symbol = ? "
+                "ORDER BY start_ms DESC, revision DESC LIMIT 1",
                 (before_ms, symbol),
             ).fetchone()
         return {symbol: Window._make(row) for symbol, row in found.items() if row}
 
-    # Outbox ----------------------------------------------------------------------------------------------------
+    # Outbox -------------------------------------------------------------------------------------------------
 
     def outbox(self) -> dict[str, dict[str, int]]:
         """Per destination: documents ever queued, delivered and parked, and pending now."""
         found: dict[str, dict[str, int]] = {}
-        for destination, state, count in self.rows("SELECT destination, state, COUNT(*) FROM outbox GROUP BY destination, state"):
+        for destination, state, count in self.rows(
+            "SELECT destination, state, COUNT(*) FROM outbox GROUP BY destination, state"
+        ):
             found.setdefault(destination, dict.fromkeys(("pending", "delivered", "parked"), 0))
             found[destination][("pending", "delivered", "parked")[state]] = count
         for destination, count in self.rows("SELECT destination, delivered FROM tally"):
-            found.setdefault(destination, dict.fromkeys(("pending", "delivered", "parked"), 0))["delivered"] += count
+            found.setdefault(destination, dict.fromkeys(("pending", "delivered", "parked"), 0))[
+                "delivered"
+            ] += count
         for counts in found.values():
             counts["queued"] = sum(counts.values())
         return found
 
 
 def _merged(ranges: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Ranges of each source without overlaps, so that no entry is read twice; in order of their first entry."""
+    """Ranges of each source without overlaps, so that no entry is read twice; in order of their first
+    entry.
+    """
     merged: list[list] = []
     for first, last, source in sorted(ranges, key=lambda found: (found[2], found[0])):
         if merged and merged[-1][2] == source and first <= merged[-1][1] + 1:

@@ -1,11 +1,13 @@
 """The journal's one writing thread: group commit, and what happens when the disk says no.
 
-Rule 1: jobs are written in the order they were submitted; a job is done when the COMMIT of its transaction returned.
+Rule 1: jobs are written in the order they were submitted; a job is done when the COMMIT of its transaction
+        returned.
 Rule 2: while one commit runs, the next jobs queue up and become the next transaction.
-Rule 3: after any error of the disk the commit is not tried again: the connection is closed, the database opened
-        afresh, its log moved into the database file (new writes, a new sync) and its tail checked. Only then is it
-        decided whether the failed transaction is in the journal (its jobs are done) or not (it is written anew).
-        A second fsync of the same pages proves nothing: the system may have dropped them after the first error.
+Rule 3: after any error of the disk the commit is not tried again: the connection is closed, the database
+        opened afresh, its log moved into the database file (new writes, a new sync) and its tail checked.
+        Only then is it decided whether the failed transaction is in the journal (its jobs are done) or not
+        (it is written anew). A second fsync of the same pages proves nothing: the system may have dropped
+        them after the first error.
 Rule 4: what the disk cannot explain (a broken tail, a record out of order) stops the writer for good, loudly.
 
 Many rows go into one statement because the interpreter lock is given away and fought for at every statement.
@@ -31,11 +33,14 @@ BATCH_ENTRIES = 4096
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before the journal is opened again after an error; the last one repeats."""
 
-ENTRY_COLUMNS = "idx, kind, source, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, body, leaf"
+ENTRY_COLUMNS = (
+    "idx, kind, source, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, body, leaf"
+)
 ENTRY_WIDTH = 12
 _CHUNKS = (64, 32, 16, 8, 4, 2, 1)
 _INSERT_ENTRIES = {
-    n: f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES " + ", ".join(["(" + ", ".join("?" * ENTRY_WIDTH) + ")"] * n)
+    n: f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES "
+    + ", ".join(["(" + ", ".join("?" * ENTRY_WIDTH) + ")"] * n)
     for n in _CHUNKS
 }
 _INSERT_WINDOW = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -46,7 +51,9 @@ _INSERT_DRAFT = (
 
 
 class Entry(NamedTuple):
-    """One entry to be appended; columns of `entry` without idx and leaf. On the hot path a plain tuple will do."""
+    """One entry to be appended; columns of `entry` without idx and leaf. On the hot path a plain tuple will
+    do.
+    """
 
     kind: int
     source: int
@@ -63,7 +70,18 @@ class Entry(NamedTuple):
 class Job:
     """What belongs into one transaction. `done(job)` is called on the loop after the commit."""
 
-    __slots__ = ("bytes", "done", "drafts", "entries", "error", "first", "marks", "now_ms", "queued", "windows")
+    __slots__ = (
+        "bytes",
+        "done",
+        "drafts",
+        "entries",
+        "error",
+        "first",
+        "marks",
+        "now_ms",
+        "queued",
+        "windows",
+    )
 
     def __init__(
         self,
@@ -120,11 +138,15 @@ class Writer:
         try:
             database.migrate(self.connection)
             busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy and after_error:  # somebody reads an old state; what is in the log could be undone by the disk
+            if (
+                busy and after_error
+            ):  # somebody reads an old state; what is in the log could be undone by the disk
                 raise sqlite3.OperationalError("the log cannot be moved while it is read")
             self.size = database.check_tail(self.connection)
             self.fold = Fold.load(self.connection)
-            self._next_document = self.connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM outbox").fetchone()[0]
+            self._next_document = self.connection.execute(
+                "SELECT COALESCE(MAX(id), 0) + 1 FROM outbox"
+            ).fetchone()[0]
             row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
             self._last_leaf = row[0] if row else b""
         except BaseException:
@@ -144,7 +166,9 @@ class Writer:
         self._queue.put(job)
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Write what is queued, then end. With a disk that says no, what is queued stays unwritten (and unacknowledged)."""
+        """Write what is queued, then end. With a disk that says no, what is queued stays unwritten (and
+        unacknowledged).
+        """
         self._stopping.set()
         self._queue.put(None)
         if self._thread.ident is not None:
@@ -152,7 +176,7 @@ class Writer:
         else:
             self._close()
 
-    # The thread ------------------------------------------------------------------------------------------------
+    # The thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         last = False
@@ -168,7 +192,9 @@ class Writer:
         self._close()
 
     def _collect(self) -> tuple[list[Job], bool]:
-        """Wait for a job, then take what else is there, up to one transaction. The flag says that it was the last."""
+        """Wait for a job, then take what else is there, up to one transaction. The flag says that it was the
+        last.
+        """
         jobs: list[Job] = []
         count = 0
         while count < BATCH_ENTRIES:
@@ -183,10 +209,14 @@ class Writer:
         return jobs, False
 
     def _write_for_certain(self, jobs: list[Job]) -> None:
-        """Return when `jobs` are on disk and reported. JournalError: never will be (rule 4, or told to stop)."""
+        """Return when `jobs` are on disk and reported. JournalError: never will be (rule 4, or told to
+        stop).
+        """
         attempt = 0
         while True:
             before, positions = self.size, dict(self.fold.positions)
+            if attempt == 0:
+                self._first_document = self._next_document
             try:
                 after, last_leaf = self._transaction(jobs)
             except sqlite3.DatabaseError as error:
@@ -200,7 +230,7 @@ class Writer:
                     continue  # nothing of it is in the journal: write it anew
                 if self.size != after or self._last_leaf != last_leaf:
                     raise JournalError(
-                        f"After a disk error the journal has {self.size} entries, neither {before} nor {after}."
+                        f"after a disk error it has {self.size} entries, neither {before} nor {after}"
                     ) from error
                 self._number(jobs, before)
             self.size, self._last_leaf = after, last_leaf
@@ -235,10 +265,12 @@ class Writer:
             job.error = self._error
         self._report(jobs)
 
-    # One transaction -------------------------------------------------------------------------------------------
+    # One transaction ----------------------------------------------------------------------------------------
 
     def _transaction(self, jobs: list[Job]) -> tuple[int, bytes]:
-        """Write `jobs` and commit. Returns the new size and the newest leaf. sqlite3.DatabaseError: see rule 3."""
+        """Write `jobs` and commit. Returns the new size and the newest leaf. sqlite3.DatabaseError: see rule
+        3.
+        """
         rows, windows, size = self._rows(jobs)
         self._expected_leaf = rows[-1] if rows else self._last_leaf
         execute = self.connection.execute
@@ -287,6 +319,17 @@ class Writer:
                 if self.connection.execute(_INSERT_DRAFT, row).rowcount:
                     job.queued.append(draft)
                     self._next_document += 1
+                elif self._queued_just_now(destination, key):
+                    job.queued.append(draft)
+
+    def _queued_just_now(self, destination: str, key: str) -> bool:
+        """Whether a document is there because this transaction was on disk although its COMMIT said no."""
+        if self._first_document == self._next_document:
+            return False  # the usual case: nothing was queued since this transaction was first tried
+        row = self.connection.execute(
+            "SELECT id FROM outbox WHERE destination = ? AND key = ?", (destination, key)
+        )
+        return row.fetchone()[0] >= self._first_document
 
     def _number(self, jobs: list[Job], first: int) -> None:
         for job in jobs:
@@ -306,7 +349,20 @@ def _insert(execute: Callable, flat: list) -> None:
 
 def _window_row(idx: int, window: Window) -> tuple:
     return (
-        window.start_ms, window.symbol, window.revision, idx, window.end_ms, window.unit, window.value,
-        window.quality, window.status, window.count, window.expected, window.valid_share, window.minimum,
-        window.maximum, window.reason, window.last,
+        window.start_ms,
+        window.symbol,
+        window.revision,
+        idx,
+        window.end_ms,
+        window.unit,
+        window.value,
+        window.quality,
+        window.status,
+        window.count,
+        window.expected,
+        window.valid_share,
+        window.minimum,
+        window.maximum,
+        window.reason,
+        window.last,
     )

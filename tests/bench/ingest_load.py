@@ -1,8 +1,9 @@
 """How many readings a second the gateway takes in, durably: `run(seconds, devices)`.
 
-A feeder in a process of its own connects as `devices` station devices over loopback TCP, greets, and sends authentic
-frames of ten readings each as fast as acknowledgements allow. This process runs the real links, device sessions,
-journal (WAL, synchronous=FULL) and windows. Station time in the frames runs fast enough that windows close all along.
+A feeder in a process of its own connects as `devices` station devices over loopback TCP, greets, and sends
+authentic frames of ten readings each as fast as acknowledgements allow. This process runs the real links,
+device sessions, journal (WAL, synchronous=FULL) and windows. Station time in the frames runs fast enough that
+windows close all along.
 
     python -m tests.bench.ingest_load [seconds] [devices]
 """
@@ -61,7 +62,9 @@ def readings_of(boot: int, frame: int, base_ms: int) -> Readings:
 
 
 def feed(port: int, number: int, frames: int, base_ms: int, go, said) -> None:
-    """One device: encode everything first, then send as acknowledgements come. Reports acknowledged records."""
+    """One device: encode everything first, then send as acknowledgements come. Reports acknowledged
+    records.
+    """
     device = device_id(number)
     mac = Mac0(device, KEY)
     wire = [framing.encode(mac.seal(encode(readings_of(1, i, base_ms)))) for i in range(frames)]
@@ -97,11 +100,14 @@ def feed(port: int, number: int, frames: int, base_ms: int, go, said) -> None:
 
 
 def _feeder(ports: list[int], frames: int, base_ms: int, go, said) -> None:
-    """The feeder's process: a thread for each device would share one interpreter, which is what it may cost."""
+    """The feeder's process: a thread for each device would share one interpreter, which is what it may
+    cost.
+    """
     import threading
 
     threads = [
-        threading.Thread(target=feed, args=(port, n, frames, base_ms, go, said)) for n, port in enumerate(ports)
+        threading.Thread(target=feed, args=(port, n, frames, base_ms, go, said))
+        for n, port in enumerate(ports)
     ]
     for thread in threads:
         thread.start()
@@ -111,7 +117,9 @@ def _feeder(ports: list[int], frames: int, base_ms: int, go, said) -> None:
 
 async def _gateway(path: Path, frames: int, devices: int, context) -> dict:
     channels = [
-        Channel(f"D{n}Q{i}", "mg/l", f"device/{device_id(n)}", f"q{i}") for n in range(devices) for i in range(ROWS)
+        Channel(f"D{n}Q{i}", "mg/l", f"device/{device_id(n)}", f"q{i}")
+        for n in range(devices)
+        for i in range(ROWS)
     ]
     journal = Journal(path)
     now = lambda: Moment(time.time_ns() // 1_000_000, time.monotonic_ns())  # noqa: E731
@@ -160,8 +168,8 @@ async def _gateway(path: Path, frames: int, devices: int, context) -> dict:
 def run(seconds: float = 20.0, devices: int = 4, rate: int = 200_000, folder: str | None = None) -> dict:
     """Send about `seconds` worth of `rate` readings/s, and say how fast they went through.
 
-    `folder` is where the journal is made (default: the system's temporary folder; on a memory disk an fsync costs
-    nothing, so name a real one there).
+    `folder` is where the journal is made (default: the system's temporary folder; on a memory disk an fsync
+    costs nothing, so name a real one there).
     """
     context = multiprocessing.get_context("spawn")
     frames = int(seconds * rate / ROWS / devices)

@@ -1,64 +1,26 @@
-"""A load of Modbus TCP instruments for `quantrac bench poll` and the tests: servers, values, a measurement.
+"""Polling alone, without journal and broker: what gateway.ingest.line costs, and that no value is mixed up.
 
-Every instrument holds `quantities` float32 values (ABCD, holding registers from 0) on unit 1 of its own port.
-A value says where it comes from: bits 0-9 quantity, 10-17 instrument, 18-23 a step that changes each STEP_MS.
-24 bits fit a float32's fraction, so `origin()` of a reading tells any mix-up of channels or lines.
+    python -m tests.bench.poll_load SECONDS INSTRUMENTS QUANTITIES POLL_MS
 
-The servers are pymodbus's own, in a process of their own: they answer about 9,000 requests of 100 registers a
-second on one core here, twenty times what ten instruments of 100 quantities every 100 ms ask for.
+The instruments are those of simulator/modbus_load.py; `quantrac bench poll` measures the whole chain with them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import multiprocessing
 import resource
-import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-STEP_MS = 500
-QUANTITIES_MAX = 1 << 10
-INSTRUMENTS_MAX = 1 << 8
-READY_S_MAX = 30
-
-
-def value(instrument: int, quantity: int, step: int) -> float:
-    """What an instrument holds at a step of time."""
-    return float((step & 63) << 18 | instrument << 10 | quantity)
-
-
-def origin(raw_bits: int) -> tuple[int, int]:
-    """(instrument, quantity) that a reading's float32 bits come from."""
-    number = int(struct.unpack("<f", struct.pack("<I", raw_bits))[0])
-    return number >> 10 & 0xFF, number & 0x3FF
+from protocol.reading import bits_float
+from simulator.modbus_load import origin, serve
 
 
 def bus_id(instrument: int) -> str:
     """The id of the bus that an instrument stands on."""
     return f"load-{instrument:03d}"
-
-
-@contextlib.contextmanager
-def serve(n_instruments: int, quantities: int) -> Iterator[list[int]]:
-    """Instruments in a process of their own, while the block runs; gives their ports on 127.0.0.1."""
-    if not (1 <= n_instruments <= INSTRUMENTS_MAX and 1 <= quantities <= QUANTITIES_MAX):
-        raise ValueError(f"at most {INSTRUMENTS_MAX} instruments of {QUANTITIES_MAX} quantities")
-    spawn = multiprocessing.get_context("spawn")  # never fork a process that runs an event loop
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(theirs, n_instruments, quantities), daemon=True)
-    process.start()
-    try:
-        if not ours.poll(READY_S_MAX):
-            raise TimeoutError(f"the simulated instruments were not ready within {READY_S_MAX} s")
-        yield ours.recv()
-    finally:
-        process.terminate()
-        process.join()
 
 
 def buses(ports: Sequence[int], timeout_ms: int = 500, retries: int = 2) -> list[Any]:
@@ -112,7 +74,7 @@ async def _measure(ports: list[int], seconds: float, quantities: int, poll_ms: i
         for channel, _, raw_bits, _ in rows:
             if raw_bits is None:
                 empty += 1
-            elif origin(raw_bits) == divmod(channel, quantities):
+            elif origin(bits_float(raw_bits)) == divmod(channel, quantities):
                 read += 1
             else:
                 wrong += 1
@@ -143,46 +105,6 @@ async def _measure(ports: list[int], seconds: float, quantities: int, poll_ms: i
 
 def _skipped(lines: list[Any]) -> int:
     return sum(unit.skipped_polls for line in lines for unit in line.counters.units.values())
-
-
-def _serve(ready: Any, n_instruments: int, quantities: int) -> None:
-    try:
-        asyncio.run(_serve_all(ready, n_instruments, quantities))
-    except KeyboardInterrupt:
-        pass
-
-
-async def _serve_all(ready: Any, n_instruments: int, quantities: int) -> None:
-    from pymodbus.server import ModbusTcpServer
-    from pymodbus.simulator import DataType, SimData, SimDevice
-
-    logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-    servers = []
-    for i in range(n_instruments):
-        data = SimData(0, values=[0] * (2 * quantities), datatype=DataType.REGISTERS)
-        device = SimDevice(1, [data], action=_changing(i, quantities))
-        server = ModbusTcpServer(device, address=("127.0.0.1", 0))
-        await server.serve_forever(background=True)
-        servers.append(server)
-    ready.send([server.transport.sockets[0].getsockname()[1] for server in servers])
-    await asyncio.Event().wait()
-
-
-def _changing(instrument: int, quantities: int) -> Any:
-    """An action that fills in the registers of the present step before they are read."""
-    held = -1
-
-    async def action(
-        function: int, start: int, address: int, count: int, registers: list[int], written: Any
-    ) -> None:
-        nonlocal held
-        step = time.time_ns() // (STEP_MS * 1_000_000)
-        if step != held:
-            held = step
-            data = struct.pack(f">{quantities}f", *(value(instrument, q, step) for q in range(quantities)))
-            registers[: 2 * quantities] = struct.unpack(f">{2 * quantities}H", data)
-
-    return action
 
 
 if __name__ == "__main__":

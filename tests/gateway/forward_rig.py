@@ -132,9 +132,11 @@ class Rig:
             await self.proxy.start()
 
     async def stop(self) -> None:
-        if self.proxy:
-            await self.proxy.stop()
-        await self.server_down()
+        try:
+            if self.proxy:
+                await self.proxy.stop()
+        finally:
+            await self.server_down()
 
     async def server_up(self) -> None: ...
 
@@ -245,8 +247,10 @@ class MqttRig(Rig):
         await asyncio.to_thread(self.server.stop)
 
     async def stop(self) -> None:
-        await asyncio.to_thread(self.subscriber.stop)
-        await super().stop()
+        try:
+            await asyncio.to_thread(self.subscriber.stop)
+        finally:
+            await super().stop()
 
     def destination(self, **more: object) -> Destination:
         return MqttDestination(

@@ -1,4 +1,6 @@
-"""A station device for tests of the intake: the real device session over a store in memory, and the intake itself."""
+"""A station device for tests of the intake: the real device session over a store in memory, and the intake
+itself.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +43,31 @@ def record(seq: int) -> tuple[int, int, float]:
 
 def readings(boot: int, first_seq: int, rows: int = 10) -> Readings:
     base_ms = record(first_seq)[1]
-    return Readings(boot, first_seq, base_ms, 1, tuple(
-        (channel, time_ms - base_ms, float_bits(number), 0, 0)
-        for channel, time_ms, number in map(record, range(first_seq, first_seq + rows))
-    ))
+    return Readings(
+        boot,
+        first_seq,
+        base_ms,
+        1,
+        tuple(
+            (channel, time_ms - base_ms, float_bits(number), 0, 0)
+            for channel, time_ms, number in map(record, range(first_seq, first_seq + rows))
+        ),
+    )
 
 
-def hello(device: str = "st-01", boot: int = 1, nonce: int = 1, store=(1, 1), clock: int = 1, ticks_ms: int = 0, **changed) -> Hello:
+def hello(
+    device: str = "st-01",
+    boot: int = 1,
+    nonce: int = 1,
+    store=(1, 1),
+    clock: int = 1,
+    ticks_ms: int = 0,
+    **changed,
+) -> Hello:
     channels = changed.pop("channels", tuple((name, INTERVAL_MS, 0, ()) for name in CHANNELS))
-    return Hello(1, "test", device, boot, nonce.to_bytes(8, "big"), bytes(8), channels, *store, clock, ticks_ms, "test")
+    return Hello(
+        1, "test", device, boot, nonce.to_bytes(8, "big"), bytes(8), channels, *store, clock, ticks_ms, "test"
+    )
 
 
 def wire(message, device: str = "st-01", key: bytes = KEY) -> bytes:
@@ -59,7 +77,8 @@ def wire(message, device: str = "st-01", key: bytes = KEY) -> bytes:
 def channels(*devices: str) -> list[Channel]:
     return [
         Channel(f"{name}{'' if i == 0 else i}", "mg/l", f"device/{device}", name)
-        for i, device in enumerate(devices or ("st-01",)) for name in CHANNELS
+        for i, device in enumerate(devices or ("st-01",))
+        for name in CHANNELS
     ]
 
 
@@ -87,7 +106,9 @@ class Store:
 
 
 class Device:
-    """A device on TCP: connects, sends all it has, reconnects when the link goes. `acked` is what it was told."""
+    """A device on TCP: connects, sends all it has, reconnects when the link goes. `acked` is what it was
+    told.
+    """
 
     def __init__(self, total: int, device: str = "st-01", boot: int = 1, window_frames: int = 64):
         self.store = Store(total, boot)
@@ -95,8 +116,11 @@ class Device:
         self._mac = Mac0(device, KEY)
         self._nonces = itertools.count(boot << 32)
         self.session = DeviceSession(
-            lambda: hello(device, boot, next(self._nonces), self.store.first()), self.store, lambda a, b: a - b,
-            window_frames=window_frames, ack_timeout_ms=2000,
+            lambda: hello(device, boot, next(self._nonces), self.store.first()),
+            self.store,
+            lambda a, b: a - b,
+            window_frames=window_frames,
+            ack_timeout_ms=2000,
         )
         self.acked = (0, 0)
         self.acks: list[tuple[int, int]] = []
@@ -143,12 +167,25 @@ class Device:
 class Rig:
     """An intake on its own journal, with a listening link for each device, inside a running loop."""
 
-    def __init__(self, path: Path, devices=("st-01",), documents=lambda windows: (), now_ms: int = NOW, connect=database.connect, **settings):
+    def __init__(
+        self,
+        path: Path,
+        devices=("st-01",),
+        documents=lambda windows: (),
+        now_ms: int = NOW,
+        connect=database.connect,
+        **settings,
+    ):
         self.now_ms = now_ms
         self.journal = Journal(path, connect)
         settings.setdefault("start_grace_s", 0.0)
         self.intake = Intake(
-            self.journal, channels(*devices), Settings(**settings), dict.fromkeys(devices, KEY), self.moment, documents
+            self.journal,
+            channels(*devices),
+            Settings(**settings),
+            dict.fromkeys(devices, KEY),
+            self.moment,
+            documents,
         )
         self.links: dict[str, TcpDeviceLink] = {}
 

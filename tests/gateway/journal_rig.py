@@ -14,12 +14,24 @@ from gateway.journal.writer import Entry, Job
 SOURCES = ("gateway", "device/st-01", "device/st-02")
 
 
-def frames(journal: Journal, first: int, count: int, source: str = "device/st-01", boot: int = 1, rows: int = 10) -> list[Entry]:
+def frames(
+    journal: Journal, first: int, count: int, source: str = "device/st-01", boot: int = 1, rows: int = 10
+) -> list[Entry]:
     """`count` entries of `rows` records each; the first record has sequence `first`."""
     number = journal.source(source)
     return [
-        Entry(FRAME, number, boot, first + i * rows, first + (i + 1) * rows - 1, 1000 + i, 5, 300_000 * i, 300_000 * i + 9,
-              b"frame %d/%d of %s" % (boot, first + i * rows, source.encode()))
+        Entry(
+            FRAME,
+            number,
+            boot,
+            first + i * rows,
+            first + (i + 1) * rows - 1,
+            1000 + i,
+            5,
+            300_000 * i,
+            300_000 * i + 9,
+            b"frame %d/%d of %s" % (boot, first + i * rows, source.encode()),
+        )
         for i in range(count)
     ]
 
@@ -51,8 +63,8 @@ def with_journal(path: Path, use, connect=database.connect):
 class Disk:
     """Makes connections whose statements fail as `plan(sql, number)` says: it returns an exception, or None.
 
-    `number` counts the COMMITs, from 1, over all connections. With `after` the statement is carried out first: the
-    disk has it, and says that it has not.
+    `number` counts the COMMITs, from 1, over all connections. With `after` the statement is carried out
+    first: the disk has it, and says that it has not.
     """
 
     def __init__(self, plan, after: bool = False):

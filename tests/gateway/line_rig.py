@@ -105,6 +105,12 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def ready(line: Line, up: bool = True) -> None:
+    """Wait until the line is up (or found down) and has put its first instants on its schedule."""
+    await until(lambda: line.counters.up or (not up and line.counters.connect_failures))
+    await until(lambda: line._schedule.next_ms())  # 0 before it starts; then a clock moved by hand may move
+
+
 @contextlib.asynccontextmanager
 async def running(line: Line) -> AsyncIterator[asyncio.Task]:
     """The line at work; afterwards its counters balance."""

@@ -46,14 +46,24 @@ def test_a_greeting_is_answered_and_its_table_journaled_once():
 def test_frames_are_journaled_as_they_came_and_acknowledged_after_the_commit():
     device = ingest()
     device.feed(wire(hello()), MOMENT)
-    frames = [wire(readings(1, 1)), wire(Event(1, 11, START, 1, 3, "open")), wire(Seal(1, 12, 0, bytes(32), bytes(32)))]
+    frames = [
+        wire(readings(1, 1)),
+        wire(Event(1, 11, START, 1, 3, "open")),
+        wire(Seal(1, 12, 0, bytes(32), bytes(32))),
+    ]
     entries, answer = device.feed(b"".join(frames), MOMENT)
     assert answer == b"" and device.acknowledgement(MOMENT, 0) == b""
-    assert [entry[:5] for entry in entries] == [(FRAME, SOURCE, 1, 1, 10), (FRAME, SOURCE, 1, 11, 11), (FRAME, SOURCE, 1, 12, 12)]
+    assert [entry[:5] for entry in entries] == [
+        (FRAME, SOURCE, 1, 1, 10),
+        (FRAME, SOURCE, 1, 11, 11),
+        (FRAME, SOURCE, 1, 12, 12),
+    ]
     assert [framing.encode(entry[9]) for entry in entries] == frames
     assert (entries[0][5], entries[0][6], entries[0][7]) == (MOMENT.now_ms, 77, START)
     device.committed(entries[:1])
-    assert answers(device.acknowledgement(MOMENT, 250)) == [Ack((1).to_bytes(8, "big"), 1, 10, MOMENT.now_ms, True, 250)]
+    assert answers(device.acknowledgement(MOMENT, 250)) == [
+        Ack((1).to_bytes(8, "big"), 1, 10, MOMENT.now_ms, True, 250)
+    ]
     device.committed(entries[1:])
     assert answers(device.acknowledgement(MOMENT, 0))[0].seq == 12
     assert device.acknowledgement(MOMENT, 0) == b""
@@ -181,7 +191,9 @@ def test_results_go_to_whoever_commands():
     windows = Windows([], Settings())
     from gateway.windows import Lane
 
-    device = DeviceIngest("st-01", KEY, SOURCE, (0, 0), Lane("device/st-01", [], windows), LinkCounters(), results.append)
+    device = DeviceIngest(
+        "st-01", KEY, SOURCE, (0, 0), Lane("device/st-01", [], windows), LinkCounters(), results.append
+    )
     device.feed(wire(Result(4, True, "done", None)), MOMENT)
     assert results == [Result(4, True, "done", None)]
 

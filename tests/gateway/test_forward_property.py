@@ -137,6 +137,7 @@ def play(rig_class: type[AsyncSshRig], folder: Path, seeds: range, control: bool
     return totals
 
 
+@pytest.mark.timeout(max(120, SEEDS))
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_nothing_twice_nothing_partial_oldest_first(tmp_path, batch):
     rig = OldSftpRig if batch % 2 else AsyncSshRig

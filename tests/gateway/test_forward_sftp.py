@@ -155,12 +155,35 @@ def test_a_temporary_name_is_never_taken_for_a_file(province, facility, station,
     name = temporary_name(f"{province}_{facility}_{station}_{stamp}.txt")
     assert f"_{station}_" not in name and not name.endswith(".txt") and "/" not in name
     assert temporary_name(f"{province}_{facility}_{station}_{stamp}.txt") == name
+    assert f"_{station}_" not in temporary_name(name, "-0a1b2c3d")
 
 
 def test_asyncssh_is_loaded_only_when_it_is_needed():
     code = "import sys, gateway.config, gateway.documents, gateway.forward.make, gateway.forward.sftp; "
     code += "assert not {'asyncssh', 'paho'} & {name.split('.')[0] for name in sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_late_request_of_a_dropped_connection_harms_nothing(tmp_path):
+    """A hung server empties a dropped connection's temporary file while the next one uploads."""
+
+    async def case(rig: Rig) -> None:
+        one = rig.document(0)
+        first, second = rig.destination(), rig.destination()
+        await first.deliver(rig.document(1))
+        await second.deliver(rig.document(2))
+        late = rig.province / FOLDER / temporary_name(one.name, first._token)
+        rig.server.observe = lambda: late.write_bytes(b"")  # at each step of the second's upload
+        await second.deliver(one)
+        rig.server.observe = lambda: None
+        assert (rig.province / FOLDER / one.name).read_bytes() == one.body
+        await first.close()
+        await second.close()
+        await second.deliver(one)
+        assert rig.leftovers() == []
+        await second.close()
+
+    run_with("asyncssh", tmp_path, case)
 
 
 def test_one_connection_serves_many_files(tmp_path):

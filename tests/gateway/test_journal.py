@@ -19,8 +19,26 @@ from gateway.windows import Window, body
 from tests.gateway.journal_rig import bodies, event, frames, opened, with_journal
 
 
-def window(start_ms: int, symbol: str = "COD", revision: int = 1, value: float = 1.5, last: float | None = 1.5) -> Window:
-    return Window(symbol, "mg/l", start_ms, start_ms + 300_000, revision, value, 0, "00", 12, 12, 1.0, 1.0, 2.0, "", last)
+def window(
+    start_ms: int, symbol: str = "COD", revision: int = 1, value: float = 1.5, last: float | None = 1.5
+) -> Window:
+    return Window(
+        symbol,
+        "mg/l",
+        start_ms,
+        start_ms + 300_000,
+        revision,
+        value,
+        0,
+        "00",
+        12,
+        12,
+        1.0,
+        1.0,
+        2.0,
+        "",
+        last,
+    )
 
 
 def window_entry(journal, made: Window) -> tuple[Window, Entry]:
@@ -67,7 +85,9 @@ def test_nothing_is_done_before_it_is_on_disk(tmp_path):
     async def use(journal):
         def check(job):
             with sqlite3.connect(path) as other:
-                found = other.execute("SELECT COUNT(*) FROM entry WHERE idx >= ? AND idx < ?", (job.first, job.first + len(job)))
+                found = other.execute(
+                    "SELECT COUNT(*) FROM entry WHERE idx >= ? AND idx < ?", (job.first, job.first + len(job))
+                )
                 seen.append(found.fetchone()[0] == len(job))
 
         seen = []
@@ -105,7 +125,9 @@ def test_position_and_size_survive(tmp_path):
 
 @pytest.mark.parametrize("save_every", [1, 3, 10_000])
 def test_the_summary_is_the_same_wherever_it_was_saved(tmp_path, monkeypatch, save_every):
-    """Positions and spans of a journal that saved its summary now and then equal those of one that never did."""
+    """Positions and spans of a journal that saved its summary now and then equal those of one that never
+    did.
+    """
     monkeypatch.setattr("gateway.journal.writer.SAVE_EVERY", save_every)
     monkeypatch.setattr(fold, "SEGMENT_GAP", 4)
     path = tmp_path / "journal.db"
@@ -119,7 +141,11 @@ def test_the_summary_is_the_same_wherever_it_was_saved(tmp_path, monkeypatch, sa
     reader = Reader(path)
     entries = list(reader.entries())
     for slot in range(3):
-        held = {e.idx for e in entries if e.first_ms is not None and e.first_ms < (slot + 1) * 300_000 and e.last_ms >= slot * 300_000}
+        held = {
+            e.idx
+            for e in entries
+            if e.first_ms is not None and e.first_ms < (slot + 1) * 300_000 and e.last_ms >= slot * 300_000
+        }
         found = {
             e.idx
             for first, last, source in reader.spans(slot * 300_000, (slot + 1) * 300_000)
@@ -127,7 +153,9 @@ def test_the_summary_is_the_same_wherever_it_was_saved(tmp_path, monkeypatch, sa
             if e.source == source
         }
         assert held <= found
-        assert {e.source for e in entries if e.idx in held} == {s for _, _, s in reader.spans(slot * 300_000, (slot + 1) * 300_000)}
+        assert {e.source for e in entries if e.idx in held} == {
+            s for _, _, s in reader.spans(slot * 300_000, (slot + 1) * 300_000)
+        }
     reader.close()
     connection = database.connect(path)
     assert Fold.load(connection).positions == {2: (1, 600), 3: (1, 200)}
@@ -135,7 +163,9 @@ def test_the_summary_is_the_same_wherever_it_was_saved(tmp_path, monkeypatch, sa
 
 
 def test_no_record_twice_whoever_asks(tmp_path):
-    """The last line of defence: an entry that would repeat a record stops the journal, loudly, and is not written."""
+    """The last line of defence: an entry that would repeat a record stops the journal, loudly, and is not
+    written.
+    """
     path = tmp_path / "journal.db"
 
     async def use(journal):
@@ -168,7 +198,9 @@ def test_entries_cannot_be_changed_or_removed(tmp_path):
     asyncio.run(opened(path).close())
 
 
-@pytest.mark.parametrize("damage", ["UPDATE entry SET body = x'00' WHERE idx = 4", "DELETE FROM entry WHERE idx = 3"])
+@pytest.mark.parametrize(
+    "damage", ["UPDATE entry SET body = x'00' WHERE idx = 4", "DELETE FROM entry WHERE idx = 3"]
+)
 def test_a_broken_tail_is_refused(tmp_path, damage):
     path = tmp_path / "journal.db"
     with_journal(path, lambda journal: journal.commit(entries=frames(journal, 1, 5)))
@@ -223,7 +255,9 @@ def test_windows_lie_beside_their_entries(tmp_path):
     path = tmp_path / "journal.db"
 
     async def use(journal):
-        await journal.commit(windows=[window_entry(journal, window(300_000 * i, s)) for i in range(3) for s in ("COD", "pH")])
+        await journal.commit(
+            windows=[window_entry(journal, window(300_000 * i, s)) for i in range(3) for s in ("COD", "pH")]
+        )
         await journal.commit(windows=[window_entry(journal, window(300_000, "COD", 2, 9.0, last=4.0))])
 
     with_journal(path, use)
@@ -251,7 +285,11 @@ def test_the_queue_is_bounded_and_says_when_there_is_room(tmp_path, monkeypatch)
         journal.when_room(lambda: calls.append("room"))
         await journal.commit()
         assert calls == ["at once", "room"] and len(done) == 30
-        assert not journal.full and not journal.refusing and journal.pending_entries == journal.pending_bytes == 0
+        assert (
+            not journal.full
+            and not journal.refusing
+            and journal.pending_entries == journal.pending_bytes == 0
+        )
 
     with_journal(tmp_path / "journal.db", use)
 

@@ -28,6 +28,7 @@ from tests.gateway.line_rig import (
     each_second,
     never_wrong,
     pymodbus_tcp,
+    ready,
     registers,
     running,
     source,
@@ -52,7 +53,7 @@ def test_one_poll_of_a_hundred_quantities_is_one_call_on_the_grid():
         async with pymodbus_tcp(registers(1, 0, words)) as port:
             line = Line(bus(port), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 clock.advance(249)
                 await asyncio.sleep(0.05)
                 assert sink == []  # not before its instant
@@ -95,7 +96,7 @@ def test_all_four_tables_and_foreign_channels():
         async with pymodbus_tcp(SimDevice(1, ([bits], [others], [held], [read]))) as port:
             line = Line(bus(port), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
         assert [sink.values(i) for i in (0, 1, 3, 4, 5)] == [[1.0], [1.0], [-10.0], [], [0.0]]
         assert sink.values(2)[0] == pytest.approx(-0.3)
@@ -109,7 +110,7 @@ def test_an_exception_answer_is_a_bad_reply_and_spares_the_rest():
         async with pymodbus_tcp(registers(1, 0, [5] * 10)) as port:
             line = Line(bus(port, retries=2), channels(source(0), source(500)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 3)
         assert sink.qualities(0) == [OK] * 3
         assert sink.qualities(1) == [BAD_REPLY] * 3 and sink.values(1) == []
@@ -129,7 +130,7 @@ def test_a_gateway_that_reports_an_absent_unit_gives_timeout_and_is_backed_off()
         async with RawTcp(reply) as server:
             line = Line(bus(server.port, retries=2), channels(source(1), source(2, unit=2)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 4)
                 await until(lambda: len(sink) == 8)
         assert sink.qualities(0) == [OK] * 4
@@ -146,7 +147,7 @@ def test_an_untrusted_clock_marks_its_values():
         async with RawTcp(good) as server:
             line = Line(bus(server.port), channels(source(3)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
         assert (sink.values(0), sink.qualities(0)) == ([3.0], [quality.TIME_UNTRUSTED])
 
@@ -161,12 +162,12 @@ def test_a_server_that_restarts_is_found_again_and_every_instant_has_its_row():
             line = Line(bus(server.port), channels(source(3)), clock, sink, rng=Random(1))
             task = running(line)
             await task.__aenter__()
-            await until(lambda: line.counters.up)
+            await ready(line)
             await each_second(clock, sink, 2)
         await until(lambda: not line.counters.up and line.counters.connect_failures)
         await each_second(clock, sink, 2)
         async with server:
-            await until(lambda: line.counters.up)
+            await ready(line)
             await each_second(clock, sink, 2)
         await task.__aexit__(None, None, None)
         assert sink.qualities(0) == [OK, OK, TIMEOUT, TIMEOUT, OK, OK]
@@ -183,6 +184,7 @@ def test_a_connection_closed_in_idle_time_costs_nothing():
         async with RawTcp(good) as server:
             line = Line(bus(server.port), channels(source(3)), clock, sink)
             async with running(line):
+                await ready(line)
                 for i in range(4):
                     await until(lambda i=i: line.counters.connects == i + 1)
                     await each_second(clock, sink, 1)
@@ -201,7 +203,7 @@ def test_a_refused_port_gives_rows_and_no_crash():
             clock, sink = HandClock(), Sink()
             line = Line(bus(taken.getsockname()[1]), channels(source(0), source(9, unit=2)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.connect_failures)
+                await ready(line, up=False)
                 await each_second(clock, sink, 5)
                 await until(lambda: len(sink) == 10)
             assert sink.qualities(0) == sink.qualities(1) == [TIMEOUT] * 5
@@ -221,7 +223,7 @@ def test_a_server_that_hangs_up_on_every_connection_is_not_hammered():
         async with RawTcp(hang_up) as server:
             line = Line(bus(server.port), channels(source(0)), clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
                 await until(lambda: not line.counters.up)
                 await each_second(clock, sink, 3)
@@ -245,7 +247,7 @@ def test_polls_missed_while_the_line_is_busy_are_skipped_and_counted_never_queue
             wired = channels(source(1), source(2, unit=2, poll_ms=10_000))
             line = Line(bus(server.port, timeout_ms=20_000), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 clock.advance(500)
                 await until(lambda: server.questions)  # the first poll is under way
                 for _ in range(7):
@@ -275,7 +277,7 @@ def test_a_slow_sink_makes_the_line_skip_instead_of_pile_up():
         async with RawTcp(good) as server:
             line = Line(bus(server.port), channels(source(1)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 clock.advance(500)
                 await until(lambda: calls)
                 for _ in range(5):
@@ -300,15 +302,15 @@ def test_a_dead_instrument_is_backed_off_and_comes_back_at_once():
 
         async with RawTcp(reply) as server:
             wired = channels(source(1), source(200, unit=2), source(400, unit=2))
-            line = Line(bus(server.port, timeout_ms=50, retries=2), wired, clock, sink, rng=Random(1))
+            line = Line(bus(server.port, timeout_ms=120, retries=2), wired, clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
 
                 async def a_second():
                     seen = len(sink.of(0)) + 1
                     clock.advance(1000)
                     await until(lambda: len(sink.of(0)) == len(sink.of(1)) == seen)
-                    await asyncio.sleep(0.06)  # time for a probe
+                    await asyncio.sleep(0.14)  # time for a probe
 
                 for _ in range(20):
                     await a_second()
@@ -342,13 +344,13 @@ def test_one_request_that_is_never_answered_does_not_take_its_instrument_along()
 
         async with RawTcp(reply) as server:
             wired = channels(source(1), source(200))
-            line = Line(bus(server.port, timeout_ms=50), wired, clock, sink, rng=Random(1))
+            line = Line(bus(server.port, timeout_ms=120), wired, clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 for i in range(12):
                     clock.advance(1000)
                     await until(lambda i=i: len(sink) == i + 1)
-                    await asyncio.sleep(0.06)
+                    await asyncio.sleep(0.14)
         assert sink.qualities(0) == [TIMEOUT] * 12
         assert sink.qualities(1)[4:] == [OK] * 8
         assert line.counters.units[1].timeouts < 10
@@ -361,18 +363,18 @@ def test_a_connection_on_which_nobody_answers_is_made_anew():
     async def main():
         clock, sink = HandClock(), Sink()
         async with RawTcp(good) as server:
-            line = Line(bus(server.port, timeout_ms=50), channels(source(1)), clock, sink, rng=Random(1))
+            line = Line(bus(server.port, timeout_ms=120), channels(source(1)), clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
                 server.reply = silent  # as a half-open connection looks from here
                 while line.counters.connects < 2:
                     await each_second(clock, sink, 1)
-                    await asyncio.sleep(0.06)
+                    await asyncio.sleep(0.14)
                 server.reply = good
                 for _ in range(40):
                     await each_second(clock, sink, 1)
-                    await asyncio.sleep(0.06)
+                    await asyncio.sleep(0.14)
                     if sink.qualities(0)[-1] == OK:
                         break
         assert sink.qualities(0)[0] == OK and sink.qualities(0)[-1] == OK
@@ -387,7 +389,7 @@ def test_steps_of_station_time_while_polling(step_ms):
         async with RawTcp(good) as server:
             line = Line(bus(server.port), channels(source(1)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 3)
                 clock.step(step_ms)
                 await asyncio.sleep(0.1)
@@ -450,7 +452,7 @@ def test_cancelling_ends_the_line_even_in_the_instant_of_an_answer(answers_befor
         async with RawTcp(good) as server:
             line = Line(bus(server.port), channels(source(1), source(200)), clock, sink)
             task = asyncio.create_task(line.run())
-            await until(lambda: line.counters.up)
+            await ready(line)
             saw, seen = line._exchange._client.ctx.trace_packet, []
 
             def cancel_now(sending, data):
@@ -503,7 +505,7 @@ def test_the_configuration_s_own_classes_drive_a_line():
             ]
             line = Line(one, wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
         assert sink.values(0) == [40.0] and len(sink.of(1)) == 0
 

@@ -21,6 +21,7 @@ from tests.gateway.line_rig import (
     channels,
     each_second,
     never_wrong,
+    ready,
     rtu,
     running,
     source,
@@ -73,9 +74,9 @@ def test_a_wrong_answer_is_a_reason_and_never_a_value(name):
         clock, sink = HandClock(), Sink()
         async with RawTcp(lambda q, send: send(make(q))) as server:
             wired = channels(source(10), source(11), source(300))
-            line = Line(bus(server.port, timeout_ms=60), wired, clock, sink, rng=Random(1))
+            line = Line(bus(server.port, timeout_ms=150), wired, clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
                 assert sink.qualities(0) == [expected]
                 server.reply = lambda q, send: send(q.tcp())
@@ -106,7 +107,7 @@ def test_answers_in_single_bytes_and_behind_a_late_one_are_taken():
             wired = channels(*(source(i) for i in range(125)))
             line = Line(bus(server.port, timeout_ms=2000), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
                 server.reply = behind
                 await each_second(clock, sink, 2)
@@ -128,7 +129,7 @@ def test_late_answers_never_become_values_of_another_request():
             wired = channels(source(10), source(300), source(600))
             line = Line(bus(server.port, timeout_ms=50, retries=2), wired, clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 12)
         assert len(server.questions) > 4
         never_wrong(sink, [10, 300, 600])
@@ -162,7 +163,7 @@ def test_random_bytes_and_random_faults_never_give_a_wrong_value(seed):
             )
             line = Line(bus(server.port, timeout_ms=15, retries=1), wired, clock, sink, rng=Random(seed))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 for _ in range(120):
                     before = len(sink)
                     clock.advance(1000)
@@ -186,9 +187,9 @@ def test_a_flood_takes_no_memory_and_ends():
                 await asyncio.sleep(0)
 
         async with RawTcp(flood) as server:
-            line = Line(bus(server.port, timeout_ms=60), channels(source(10)), clock, sink, rng=Random(1))
+            line = Line(bus(server.port, timeout_ms=150), channels(source(10)), clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 3)
                 held = [line._exchange._client] if line._exchange._client else []
                 assert all(len(client.ctx.recv_buffer) <= 4096 for client in held)
@@ -233,9 +234,9 @@ def test_a_wrong_answer_on_rs485(name):
         clock, sink = HandClock(), Sink()
         async with RawRtu(lambda q, send: send(make(q))) as server:
             wired = channels(source(10), source(11))
-            line = Line(bus(rtu(server.path), timeout_ms=60), wired, clock, sink, rng=Random(1))
+            line = Line(bus(rtu(server.path), timeout_ms=150), wired, clock, sink, rng=Random(1))
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 1)
                 assert sink.qualities(0) == sink.qualities(1) == [expected]
                 server.reply = lambda q, send: send(q.rtu())
@@ -261,7 +262,7 @@ def test_noise_or_an_echo_before_an_answer_is_passed_over(before):
             wired = channels(source(10), source(0x300))  # the echo of a read at 0x300 looks like an answer
             line = Line(bus(rtu(server.path), timeout_ms=500), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 await each_second(clock, sink, 3)
         assert sink.qualities(0) == sink.qualities(1) == [OK] * 3
         never_wrong(sink, [10, 0x300])

@@ -20,6 +20,7 @@ from tests.gateway.line_rig import (
     channels,
     each_second,
     never_wrong,
+    ready,
     registers,
     rtu,
     running,
@@ -97,12 +98,12 @@ def test_a_request_that_is_never_answered_is_asked_last_so_that_nothing_waits_fo
                 send(q.rtu())
 
         async with RawRtu(reply) as server:
-            line = Line(bus(rtu(server.path), timeout_ms=60), channels(source(10), source(300)), clock, sink)
+            line = Line(bus(rtu(server.path), timeout_ms=120), channels(source(10), source(300)), clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 for _ in range(12):
                     await each_second(clock, sink, 1)
-                    await asyncio.sleep(0.15)
+                    await asyncio.sleep(0.3)
         assert set(sink.qualities(0)) == {TIMEOUT} and sink.values(1)
         never_wrong(sink, [10, 300])
         both = [addresses for addresses in list(asked.values())[1:] if 10 in addresses]
@@ -118,7 +119,7 @@ def test_units_share_one_line_with_silence_between_frames():
             wired = channels(*(source(10 * unit, unit=unit) for unit in range(1, 9)))
             line = Line(bus(rtu(server.path, baud=9600), timeout_ms=500), wired, clock, sink)
             async with running(line):
-                await until(lambda: line.counters.up)
+                await ready(line)
                 for i in range(3):
                     clock.advance(1000)
                     await until(lambda i=i: len(sink) == 8 * (i + 1))
@@ -135,14 +136,14 @@ def test_an_unplugged_port_is_found_again(tmp_path: Path):
         port = tmp_path / "ttyUSB0"
         line = Line(bus(rtu(str(port))), channels(source(10)), clock, sink, rng=Random(1))
         async with running(line):
-            await until(lambda: line.counters.connect_failures == 1)
+            await ready(line, up=False)
             await each_second(clock, sink, 2)
             assert str(port) in line.counters.down_reason
             for _ in range(2):
                 async with RawRtu(lambda q, send: send(q.rtu())) as server:
                     port.unlink(missing_ok=True)
                     port.symlink_to(server.path)
-                    await until(lambda: line.counters.up)
+                    await ready(line)
                     await each_second(clock, sink, 2)
                     server.unplug()
                     await until(lambda: not line.counters.up)

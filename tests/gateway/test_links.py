@@ -59,7 +59,9 @@ def journaled(rig: Rig) -> list[tuple[str, int, int, int]]:
 
 
 def attack(tmp_path, data: bytes, counter: str, least: int = 1):
-    """Send frames 1 and 2 with `data` between them: only they are journaled, `data` is counted, the link goes on."""
+    """Send frames 1 and 2 with `data` between them: only they are journaled, `data` is counted, the link goes
+    on.
+    """
 
     async def main():
         async with Rig(tmp_path / "journal.db", devices=("st-01", "st-02")) as rig:
@@ -216,7 +218,10 @@ def test_a_serial_link_through_a_pty(tmp_path):
                 async with asyncio.timeout(20):
                     while True:
                         try:
-                            got.extend(decode(Mac0("st-01", KEY).open(body)) for body in decoder.feed(os.read(master, 4096)))
+                            got.extend(
+                                decode(Mac0("st-01", KEY).open(body))
+                                for body in decoder.feed(os.read(master, 4096))
+                            )
                         except BlockingIOError:
                             await asyncio.sleep(0.01)
                         found = [message for message in got if wanted(message)]

@@ -1,4 +1,5 @@
-"""kill -9 under load: every acknowledged record is in the journal exactly once, and the windows do not show it.
+"""kill -9 under load: every acknowledged record is in the journal exactly once, and the windows do not show
+it.
 
 QUANTRAC_LONG=1 makes it 200 kills (`make promises`).
 """
@@ -13,12 +14,27 @@ import sys
 from pathlib import Path
 from random import Random
 
+import pytest
+
+from gateway.errors import JournalError
 from gateway.ingest.devices import payload_of
 from gateway.journal.kinds import FRAME, WINDOW
 from gateway.journal.reader import Reader
 from gateway.windows import Settings, Windows, parse_body
 from protocol.messages import decode
-from tests.gateway.intake_rig import CHANNELS, INTERVAL_MS, NOW, START, Device, channels, readings, record
+from tests.gateway.intake_rig import (
+    CHANNELS,
+    INTERVAL_MS,
+    NOW,
+    START,
+    Device,
+    Rig,
+    channels,
+    hello,
+    readings,
+    record,
+    wire,
+)
 from tests.gateway.victim import DEVICES, documents
 
 KILLS = 200 if os.environ.get("QUANTRAC_LONG") else 10
@@ -27,8 +43,14 @@ READY_S = 60.0
 
 async def start(path: Path, ports: list[int], *options: str) -> tuple[asyncio.subprocess.Process, list[int]]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.victim", str(path), *map(str, ports), *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        sys.executable,
+        "-m",
+        "tests.gateway.victim",
+        str(path),
+        *map(str, ports),
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     async with asyncio.timeout(READY_S):
         while not (line := await process.stdout.readline()).startswith(b"ready"):
@@ -82,11 +104,14 @@ def records(path: Path) -> dict[str, list[int]]:
 
 
 def check_acknowledged(path: Path, devices: list[Device]) -> None:
-    """Reading works on the files as the kill left them (SQLite recovers in the next process that opens them)."""
+    """Reading works on the files as the kill left them (SQLite recovers in the next process that opens
+    them).
+    """
     held = records(path)
+    for sequences in held.values():
+        assert sequences == list(range(1, len(sequences) + 1)), "a record twice, missing or out of order"
     for device in devices:
         sequences = held[f"device/{device.device}"]
-        assert sequences == list(range(1, len(sequences) + 1)), "a record twice, missing or out of order"
         assert len(sequences) >= device.acked[1], f"acknowledged {device.acked[1]}, on disk {len(sequences)}"
 
 
@@ -119,12 +144,16 @@ def check_windows(path: Path, total: int) -> None:
     expected = uninterrupted(total)
     reader = Reader(path)
     stored = reader.windows(0, 1 << 62)
-    assert {(w.start_ms, w.symbol): w for w in stored} == expected, "windows differ from those of an uninterrupted run"
+    assert {(w.start_ms, w.symbol): w for w in stored} == expected, (
+        "windows differ from those of an uninterrupted run"
+    )
     assert len(stored) == len(expected) and len(expected) > 100
     assert {w.revision for w in stored} == {1}
     # each window is an entry, and says from which entries it was computed: all before it
     entries = [e for e in reader.entries() if e.kind == WINDOW]
-    assert [parse_body(e.body)[0] for e in entries] == sorted(stored, key=lambda w: (w.start_ms, [c.symbol for c in channels(*DEVICES)].index(w.symbol)))
+    assert [parse_body(e.body)[0] for e in entries] == sorted(
+        stored, key=lambda w: (w.start_ms, [c.symbol for c in channels(*DEVICES)].index(w.symbol))
+    )
     assert all(parse_body(e.body)[1] <= e.idx for e in entries)
     sent = reader.rows("SELECT key, body FROM outbox ORDER BY id")
     reader.close()
@@ -146,6 +175,38 @@ def test_the_control_acknowledging_before_the_commit_is_caught(tmp_path):
     raise AssertionError("never caught")
 
 
+def test_the_control_a_record_taken_twice_is_caught(tmp_path, monkeypatch):
+    """Without the session's check the journal itself stops; without both, the check in these tests does."""
+    from gateway.journal.fold import Fold
+    from protocol import session
+
+    monkeypatch.setitem(session._GATEWAY, (session.OPEN, "held"), (session.OPEN, session.ACCEPT))
+
+    async def repeat(path: Path) -> bool:
+        async with Rig(path, DEVICES) as rig:
+            ingest = rig.intake.devices["st-01"]
+            for data in (hello(), readings(1, 1), readings(1, 1)):
+                rig.intake.feed(ingest, wire(data), lambda: None)
+            try:
+                await rig.journal.commit()
+            except JournalError:
+                return True
+            return rig.journal.stopped
+
+    assert asyncio.run(repeat(tmp_path / "guarded.db"))
+    check_acknowledged(tmp_path / "guarded.db", [])
+    honest = Fold.take
+
+    def careless(self, idx, kind, source, boot, first_seq, last_seq, first_ms, last_ms):
+        self.positions.pop(source, None)
+        honest(self, idx, kind, source, boot, first_seq, last_seq, first_ms, last_ms)
+
+    monkeypatch.setattr(Fold, "take", careless)
+    assert not asyncio.run(repeat(tmp_path / "careless.db"))
+    with pytest.raises(AssertionError, match="twice"):
+        check_acknowledged(tmp_path / "careless.db", [])
+
+
 def test_a_journal_killed_while_it_is_made(tmp_path):
     """Killed at any moment of the first start, the next one opens it."""
     rng = Random(5)
@@ -154,7 +215,13 @@ def test_a_journal_killed_while_it_is_made(tmp_path):
         path = tmp_path / "journal.db"
         for _ in range(KILLS // 2):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.gateway.victim", str(path), "0", "0", stdout=asyncio.subprocess.DEVNULL
+                sys.executable,
+                "-m",
+                "tests.gateway.victim",
+                str(path),
+                "0",
+                "0",
+                stdout=asyncio.subprocess.DEVNULL,
             )
             await asyncio.sleep(0.1 + rng.random() * 0.6)
             process.kill()

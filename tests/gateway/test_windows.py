@@ -47,13 +47,32 @@ def windows_of(*channels: Channel, interval_ms: int = 25_000, **changed) -> Wind
 
 def frame(*rows, base_ms: int = START, boot: int = 1, clock: int = 1) -> Readings:
     """Rows of (offset_ms, value or None, quality[, channel[, calibration]])."""
-    return Readings(boot, 1, base_ms, clock, tuple(
-        (rest[0] if rest else 0, offset, None if value is None else float_bits(value), quality, rest[1] if rest[1:] else 0)
-        for offset, value, quality, *rest in rows
-    ))
+    return Readings(
+        boot,
+        1,
+        base_ms,
+        clock,
+        tuple(
+            (
+                rest[0] if rest else 0,
+                offset,
+                None if value is None else float_bits(value),
+                quality,
+                rest[1] if rest[1:] else 0,
+            )
+            for offset, value, quality, *rest in rows
+        ),
+    )
 
 
-def give(windows: Windows, *rows, lane: str = "device/st-01", now_ms: int = NOW, mono_s: float = 0.0, **frame_fields):
+def give(
+    windows: Windows,
+    *rows,
+    lane: str = "device/st-01",
+    now_ms: int = NOW,
+    mono_s: float = 0.0,
+    **frame_fields,
+):
     return windows.lanes[lane].add(frame(*rows, **frame_fields), now_ms, mono_s)
 
 
@@ -78,8 +97,19 @@ def reference(samples, expected, share_min=0.75, carried=None, low=-math.inf, hi
     missing += [q.COVERAGE if judged else q.NO_DATA] * (expected - len(judged))
     by_status = {s: [m for m in missing if q.status(m) == s] for s in ("01", "02")}
     group = by_status["01"] if len(by_status["01"]) >= len(by_status["02"]) else by_status["02"]
-    order = (q.CALIBRATING, q.MAINTENANCE, q.FAULT, q.OVERLOAD, q.OUT_OF_RANGE, q.BAD_REPLY, q.TIMEOUT, q.OFF,
-             q.TIME_UNTRUSTED, q.COVERAGE, q.NO_DATA)
+    order = (
+        q.CALIBRATING,
+        q.MAINTENANCE,
+        q.FAULT,
+        q.OVERLOAD,
+        q.OUT_OF_RANGE,
+        q.BAD_REPLY,
+        q.TIMEOUT,
+        q.OFF,
+        q.TIME_UNTRUSTED,
+        q.COVERAGE,
+        q.NO_DATA,
+    )
     reason = max(group, key=lambda m: (group.count(m), -order.index(m))) if group else q.NO_DATA
     return value, reason, len(valid), min(valid, default=None), max(valid, default=None)
 
@@ -87,8 +117,10 @@ def reference(samples, expected, share_min=0.75, carried=None, low=-math.inf, hi
 def agrees(window: Window, samples, expected, **more) -> bool:
     value, quality, valid, low, high = reference(samples, expected, **more)
     close = window.value == pytest.approx(value, rel=1e-15, abs=1e-300)
-    return close and (window.quality, window.status, window.count) == (quality, q.status(quality), valid) and (
-        (window.minimum, window.maximum) == (low, high)
+    return (
+        close
+        and (window.quality, window.status, window.count) == (quality, q.status(quality), valid)
+        and ((window.minimum, window.maximum) == (low, high))
     )
 
 
@@ -111,8 +143,10 @@ def test_every_subset_of_twelve_samples():
 
 SAMPLES = st.lists(
     st.tuples(
-        st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-2.0**70, max_value=2.0**70),
-        st.sampled_from([q.OK] * 6 + [q.CALIBRATING, q.MAINTENANCE, q.FAULT, q.TIMEOUT, q.BAD_REPLY, q.OFF, q.OVERLOAD]),
+        st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**70), max_value=2.0**70),
+        st.sampled_from(
+            [q.OK] * 6 + [q.CALIBRATING, q.MAINTENANCE, q.FAULT, q.TIMEOUT, q.BAD_REPLY, q.OFF, q.OVERLOAD]
+        ),
     ),
     max_size=40,
 )
@@ -200,14 +234,19 @@ def test_the_reason_that_explains_most(samples, reason):
     windows = windows_of()
     windows.next_ms = START
     if samples:
-        give(windows, *[(i, 1.0 if q.has_value(quality) else None, quality) for i, quality in enumerate(samples)])
+        give(
+            windows,
+            *[(i, 1.0 if q.has_value(quality) else None, quality) for i, quality in enumerate(samples)],
+        )
     [window] = windows.close(START)
     assert (window.quality, window.status) == (reason, q.status(reason))
 
 
 def test_values_that_are_no_numbers_are_never_averaged():
     windows = windows_of()
-    rows = tuple((0, i, bits, q.OK, 0) for i, bits in enumerate((0x7FC00001, 0x7F800000, 0xFF800000, float_bits(4.0))))
+    rows = tuple(
+        (0, i, bits, q.OK, 0) for i, bits in enumerate((0x7FC00001, 0x7F800000, 0xFF800000, float_bits(4.0)))
+    )
     windows.lanes["device/st-01"].add(Readings(1, 1, START, 1, rows), NOW, 0.0)
     [window] = windows.close(START)
     assert (window.value, window.count, window.quality) == (4.0, 1, q.COVERAGE)
@@ -238,13 +277,15 @@ def test_channel_numbers_mean_what_the_boot_said():
 
 
 def test_one_quantity_may_feed_two_channels():
-    windows = windows_of(Channel("COD", "", "device/st-01", "cod"), Channel("COD2", "", "device/st-01", "cod", high=30.0))
+    windows = windows_of(
+        Channel("COD", "", "device/st-01", "cod"), Channel("COD2", "", "device/st-01", "cod", high=30.0)
+    )
     give(windows, (0, 20.0, q.OK), (1, 40.0, q.OK))
     first, second = windows.close(START)
     assert (first.value, first.count, second.value, second.count) == (30.0, 2, 20.0, 1)
 
 
-# Time ---------------------------------------------------------------------------------------------------------------
+# Time -------------------------------------------------------------------------------------------------------
 
 
 def test_ticks_are_placed_by_the_boot_they_belong_to():
@@ -259,7 +300,9 @@ def test_ticks_are_placed_by_the_boot_they_belong_to():
     assert (windows.states[0].read, windows.states[0].unplaced, windows.states[0].windowed) == (3, 2, 1)
 
 
-@pytest.mark.parametrize("wrong", [NOW + FUTURE_MS + 1, NOW + 3_650 * 86_400_000, NOW - BACK_MS - 1, 0, 946_684_800_000])
+@pytest.mark.parametrize(
+    "wrong", [NOW + FUTURE_MS + 1, NOW + 3_650 * 86_400_000, NOW - BACK_MS - 1, 0, 946_684_800_000]
+)
 def test_incredible_times_belong_to_no_window(wrong):
     windows = windows_of()
     give(windows, (0, 1.0, q.OK))
@@ -271,11 +314,13 @@ def test_incredible_times_belong_to_no_window(wrong):
     assert (window.start_ms, window.value, windows.states[0].unplaced) == (START, 2.0, 2)
 
 
-# Closing ------------------------------------------------------------------------------------------------------------
+# Closing ----------------------------------------------------------------------------------------------------
 
 
 def two_sources(**changed) -> Windows:
-    return windows_of(Channel("COD", "", "device/st-01", "cod"), Channel("Flow", "", "bus/tank", "Flow", 25_000), **changed)
+    return windows_of(
+        Channel("COD", "", "device/st-01", "cod"), Channel("Flow", "", "bus/tank", "Flow", 25_000), **changed
+    )
 
 
 def test_a_window_closes_when_every_source_is_past_it():
@@ -300,7 +345,9 @@ def test_a_dead_source_never_blocks():
 
 
 def test_not_by_the_grace_right_after_the_start():
-    windows = Windows([Channel("COD", "", "device/st-01", "cod")], Settings(start_grace_s=30.0), mono_s=1000.0)
+    windows = Windows(
+        [Channel("COD", "", "device/st-01", "cod")], Settings(start_grace_s=30.0), mono_s=1000.0
+    )
     windows.resume(START, {})
     assert windows.due(START + 10 * LENGTH, 1029.9) is None
     assert windows.due(START + 10 * LENGTH, 1030.0) == START
@@ -354,7 +401,7 @@ def test_gaps_too_long_to_fill_are_skipped_up_to_what_there_is():
     assert windows.skip(START + 3 * EMPTY_MS) is None  # that one has a reading
 
 
-# Late readings ------------------------------------------------------------------------------------------------------
+# Late readings ----------------------------------------------------------------------------------------------
 
 
 def test_late_readings_make_a_revision_with_its_reason():
@@ -370,7 +417,13 @@ def test_late_readings_make_a_revision_with_its_reason():
     for part in (rows[:6], rows[6:]):
         scratch.lanes["device/st-01"].add(frame(*part), NOW, 0.0)
     [revised] = windows.revised(scratch.close(START), first)
-    assert (revised.revision, revised.reason, revised.value, revised.count, revised.status) == (2, LATE, 5.5, 12, "00")
+    assert (revised.revision, revised.reason, revised.value, revised.count, revised.status) == (
+        2,
+        LATE,
+        5.5,
+        12,
+        "00",
+    )
     late.settled()
     assert (windows.states[0].read, windows.states[0].windowed, windows.states[0].late) == (12, 12, 0)
     assert windows.revised(scratch.close(START), [*first, revised._replace(value=1.0)])[0].revision == 3
@@ -381,7 +434,9 @@ def test_only_what_changed_is_revised():
     give(windows, (0, 1.0, q.OK, 0), (0, 7.0, q.OK, 1))
     first = windows.close(START)
     scratch = windows.scratch(START)
-    scratch.lanes["device/st-01"].add(frame((0, 1.0, q.OK, 0), (0, 7.0, q.OK, 1), (5, 8.0, q.OK, 1)), NOW, 0.0)
+    scratch.lanes["device/st-01"].add(
+        frame((0, 1.0, q.OK, 0), (0, 7.0, q.OK, 1), (5, 8.0, q.OK, 1)), NOW, 0.0
+    )
     assert [w.symbol for w in windows.revised(scratch.close(START), first)] == ["pH"]
 
 
@@ -407,11 +462,24 @@ def test_counts_balance_whatever_comes():
         lane = rng.choice(["device/st-01", "bus/tank"])
         wild = rng.choice([0, 0, 0, 0, -20 * LENGTH, 40 * 86_400_000, -70 * 86_400_000])
         rows = [
-            (rng.randrange(2 * LENGTH) + wild, rng.random() if quality not in (q.TIMEOUT, q.OFF) else None, quality)
+            (
+                rng.randrange(2 * LENGTH) + wild,
+                rng.random() if quality not in (q.TIMEOUT, q.OFF) else None,
+                quality,
+            )
             for quality in rng.choices([q.OK, q.FAULT, q.TIMEOUT, q.OFF], k=rng.randint(1, 9))
         ]
         boot, clock = rng.choice([(1, 1), (1, 1), (1, 1), (2, 0)])
-        give(windows, *rows, lane=lane, base_ms=START + i * 9000, now_ms=START + i * 9000, mono_s=i / 10, boot=boot, clock=clock)
+        give(
+            windows,
+            *rows,
+            lane=lane,
+            base_ms=START + i * 9000,
+            now_ms=START + i * 9000,
+            mono_s=i / 10,
+            boot=boot,
+            clock=clock,
+        )
         given_rows += len(rows)
         while (start := windows.due(START + i * 9000, i / 10)) is not None:
             windows.close(start)
@@ -429,7 +497,13 @@ def test_windows_have_no_overlaps_and_no_holes():
     windows = windows_of()
     closed = []
     for i in range(3000):
-        give(windows, (rng.randrange(60_000), 1.0, q.OK), base_ms=START + i * 30_000, now_ms=START + i * 30_000, mono_s=float(i))
+        give(
+            windows,
+            (rng.randrange(60_000), 1.0, q.OK),
+            base_ms=START + i * 30_000,
+            now_ms=START + i * 30_000,
+            mono_s=float(i),
+        )
         while (start := windows.due(START + i * 30_000, float(i))) is not None:
             closed += windows.close(start)
     assert len(closed) > 250

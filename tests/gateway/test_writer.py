@@ -1,4 +1,6 @@
-"""The disk says no: nothing is reported done that is not on disk, and afterwards nothing is missing or there twice."""
+"""The disk says no: nothing is reported done that is not on disk, and afterwards nothing is missing or there
+twice.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +35,7 @@ def run_with(path: Path, disk: Disk) -> tuple[list, list[str]]:
         done, texts = [], []
         journal.hear_of_status = texts.append
         for i in range(JOBS):
+
             def reported(job):
                 assert job.error is None
                 with sqlite3.connect(path) as other:  # what a second process sees at this moment
@@ -195,7 +198,9 @@ with_journal(Path(sys.argv[1]), use)
 def test_the_file_size_limit_of_the_system(tmp_path):
     """A real write error from the kernel, in a process of its own."""
     path = tmp_path / "journal.db"
-    result = subprocess.run([sys.executable, "-c", _LIMITED, str(path)], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(path)], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 0, result.stderr
     stuck, done, size, status = result.stdout.split()
     assert (done, size, status) == ("301", "301", "''") and int(stuck) < 301
@@ -210,7 +215,10 @@ def test_a_tail_that_nobody_can_explain_stops_it(tmp_path):
     def meddle():
         with sqlite3.connect(path) as other:
             leaf = database.leaf(b"stranger")
-            other.execute("INSERT INTO entry SELECT MAX(idx) + 1, 4, 1, 0, 0, 0, 1, 1, NULL, NULL, ?, ? FROM entry", (leaf, b"stranger"))
+            other.execute(
+                "INSERT INTO entry SELECT MAX(idx) + 1, 4, 1, 0, 0, 0, 1, 1, NULL, NULL, ?, ? FROM entry",
+                (leaf, b"stranger"),
+            )
         other.close()
 
     def plan(sql, commits):

@@ -1,4 +1,5 @@
-"""A gateway's intake as a process that can be killed: python -m tests.gateway.victim JOURNAL PORT... [--early-ack]
+"""A gateway's intake as a process that can be killed: python -m tests.gateway.victim JOURNAL PORT...
+[--early-ack]
 
 Prints "ready" once it listens. With --early-ack it acknowledges before the commit: the control that the kill
 tests must catch.
@@ -21,7 +22,17 @@ DEVICES = ("st-01", "st-02")
 def documents(windows: list[Window]) -> list[tuple]:
     first = windows[0]
     text = "".join(f"{w.symbol}\t{w.value!r}\t{w.count}\t{w.status}\n" for w in windows)
-    return [("province", f"window/{first.start_ms}/{first.revision}", "windows", f"{first.end_ms}.txt", "", first.end_ms, text.encode())]
+    return [
+        (
+            "province",
+            f"window/{first.start_ms}/{first.revision}",
+            "windows",
+            f"{first.end_ms}.txt",
+            "",
+            first.end_ms,
+            text.encode(),
+        )
+    ]
 
 
 def acknowledge_early() -> None:

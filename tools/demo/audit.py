@@ -29,8 +29,8 @@ class JournalCount:
     last_window_ms: int | None = None
 
 
-def count_journal(path: Path, device: str, link_key: bytes) -> JournalCount:
-    """Read the journal at `path` from its first entry to its last."""
+def count_journal(path: Path, device: str, link_key: bytes, only: str = "") -> JournalCount:
+    """Read the journal at `path` from its first entry to its last; `only` names the one source to be read."""
     count = JournalCount()
     if not path.exists():
         return count
@@ -39,8 +39,8 @@ def count_journal(path: Path, device: str, link_key: bytes) -> JournalCount:
     try:
         rows = connection.execute(
             "SELECT entry.kind, source.name, body, last_ms FROM entry JOIN source ON source.id = entry.source"
-            " WHERE kind IN (?, ?) ORDER BY idx",
-            (kinds.FRAME, kinds.POLL),
+            " WHERE kind IN (?, ?) AND ? IN ('', source.name) ORDER BY idx",
+            (kinds.FRAME, kinds.POLL, only),
         )
         for kind, source, body, last_ms in rows:
             message = messages.decode(mac.open(body) if kind == kinds.FRAME else body)

@@ -132,32 +132,33 @@ def write_config(site: Site, scene: Scene, web_port: int, bus_port: int, sftp_po
     """The gateway's configuration, as a facility would write it."""
     parts = [
         "# The demo station's gateway. Written at every start of the demo: copy it before you change it.\n",
-        _table("[station]", {
+        table("[station]", {
             "province": "LCa", "facility": "DEMO", "code": scene.code, "name": scene.name,
             "kind": scene.kind, "timezone": "Asia/Ho_Chi_Minh",
         }),
-        _table("[gateway]", {
+        table("[gateway]", {
             "state_dir": "gateway", "window_minutes": 5, "valid_share_min": 0.75, "retention_days": 400,
             "web": {"host": HOST, "port": web_port},
         }),
-        _table("[[device]]", {
+        table("[[device]]", {
             "id": DEVICE_ID, "link": f"serial:{site.gateway_tty}?baud={BAUD}", "key_file": f"gateway/keys/{DEVICE_ID}.link",
         }),
-        _table("[[bus]]", scene.bus(HOST, bus_port)),
-        *(_table("[[channel]]", channel) for channel in scene.channels(DEVICE_ID)),
-        _table("[[destination]]", {
+        table("[[bus]]", scene.bus(HOST, bus_port)),
+        *(table("[[channel]]", channel) for channel in scene.channels(DEVICE_ID)),
+        table("[[destination]]", {
             "id": "province", "kind": "sftp", "host": HOST, "port": sftp_port, "user": SFTP_USER,
             "password_file": "gateway/keys/province.password", "host_key_file": "gateway/keys/province.hostkey",
             "layout": "{station}/{yyyy}/{MM}/{dd}", "send": ["windows"],
         }),
-        _table("[[destination]]", {
+        table("[[destination]]", {
             "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["windows"],
         }),
     ]  # fmt: skip
     site.config.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _table(head: str, values: dict[str, Any]) -> str:
+def table(head: str, values: dict[str, Any]) -> str:
+    """One TOML table: its head, then a line for each value."""
     return head + "\n" + "".join(f"{key} = {toml(value)}\n" for key, value in values.items())
 
 

@@ -1,0 +1,119 @@
+"""Station devices that send as fast as a gateway acknowledges: the load of `quantrac bench ingest`.
+
+Everything is encoded beforehand, so that what is measured is the gateway. The frames are authentic, ten readings
+each, and their station time runs a second a frame, so that windows close all along; it begins 50 days ago, which
+is as far back as a gateway believes readings, with room.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+from protocol import framing
+from protocol.cose import Mac0
+from protocol.messages import Ack, Hello, Readings, Welcome, decode, encode
+from protocol.reading import float_bits
+
+ROWS = 10
+"""Readings in a frame: one of each of a device's channels."""
+STEP_MS = 1000
+"""Station time between two frames of a device."""
+IN_FLIGHT = 2048
+"""Frames kept unacknowledged, so that one commit's delay does not idle the link."""
+SPAN_MS = 50 * 86_400_000
+READ_BYTES = 65536
+CONNECT_S_MAX = 10.0
+SEND_FRAMES = 256
+
+
+def quantity(number: int) -> str:
+    """The name of a device's channel."""
+    return f"q{number}"
+
+
+class LoadDevice:
+    """One device; encode() takes its time, then run() sends all of it in a thread of its own."""
+
+    def __init__(self, device: str, key: bytes, port: int, frames: int) -> None:
+        self.device, self.port, self.frames = device, port, frames
+        self.acknowledged = 0  # frames
+        self.times: list[tuple[float, int]] = []  # (monotonic seconds, frames acknowledged by then)
+        self._mac = Mac0(device, key)
+        self._wire: list[bytes] = []
+
+    def encode(self) -> None:
+        base_ms = time.time_ns() // 1_000_000 - SPAN_MS
+        self._wire = [framing.encode(self._mac.seal(encode(_readings(i, base_ms)))) for i in range(self.frames)]
+
+    def run(self) -> None:
+        """Greet, then send until everything is acknowledged. Raises OSError when the gateway goes away."""
+        decoder = framing.Decoder()
+        sent = 0
+        with _connect(self.port) as link:
+            link.sendall(framing.encode(self._mac.seal(encode(_hello(self.device)))))
+            while not any(type(m) is Welcome for m in self._heard(decoder, link)):
+                pass
+            while self.acknowledged < self.frames:
+                until = min(self.frames, self.acknowledged + IN_FLIGHT, sent + SEND_FRAMES)
+                if until > sent:
+                    link.sendall(b"".join(self._wire[sent:until]))
+                    sent = until
+                waiting = sent == self.frames or sent - self.acknowledged >= IN_FLIGHT
+                for message in self._heard(decoder, link, wait=waiting):
+                    if type(message) is Ack and message.seq // ROWS > self.acknowledged:
+                        self.acknowledged = message.seq // ROWS
+                        self.times.append((time.monotonic(), self.acknowledged))
+
+    def _heard(self, decoder: framing.Decoder, link: socket.socket, wait: bool = True) -> list[tuple]:
+        try:
+            data = link.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        if not data:
+            raise ConnectionError("the gateway closed the link")
+        return [decode(self._mac.open(body)) for body in decoder.feed(data)]
+
+
+def _connect(port: int) -> socket.socket:
+    """Try until it listens, as a device does."""
+    deadline = time.monotonic() + CONNECT_S_MAX
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def run_all(devices: Sequence[LoadDevice]) -> list[BaseException]:
+    """Run them side by side to their end; returns what went wrong."""
+    wrong: list[BaseException] = []
+
+    def run(device: LoadDevice) -> None:
+        try:
+            device.run()
+        except (OSError, ValueError) as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(device,)) for device in devices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return wrong
+
+
+def _hello(device: str) -> Hello:
+    channels = tuple((quantity(i), STEP_MS, 0, ()) for i in range(ROWS))
+    return Hello(1, "load", device, 1, bytes(7) + b"\x01", bytes(8), channels, 1, 1, 1, 0, "load")
+
+
+def _readings(frame: int, base_ms: int) -> Readings:
+    """Frame number `frame` from 0: ten readings, slowly changing."""
+    value = float_bits(20.0 + frame % 512 / 64)
+    rows = tuple((i, i * 37, value, 0, 0) for i in range(ROWS))
+    return Readings(1, frame * ROWS + 1, base_ms + frame * STEP_MS, 1, rows)

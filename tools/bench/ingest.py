@@ -1,0 +1,86 @@
+"""Readings a second through authentication, order, journal (fully durable) and acknowledgement, windows on the way.
+
+The real gateway process; four devices on loopback TCP in this one, their frames encoded beforehand. At the end
+the journal is read back: every acknowledged record has to be in it, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from simulator.device_load import ROWS, LoadDevice, quantity, run_all
+from tools.bench.measure import cost_of, machine
+from tools.demo.audit import count_journal
+from tools.demo.site import HOST, free_port, table
+from tools.gateway_process import GatewayProcess
+
+DEVICES = 4
+PROBE_FRAMES = 4000
+"""Frames of each device in the first, short run, which says how many fill the time asked for."""
+
+
+def run(seconds: float) -> dict[str, Any]:
+    """`value` is acknowledged readings a second over about `seconds`."""
+    probe = asyncio.run(_measure(PROBE_FRAMES))
+    frames = int(probe["value"] * seconds / ROWS / DEVICES)
+    return asyncio.run(_measure(max(frames, PROBE_FRAMES)))
+
+
+async def _measure(frames: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="quantrac-bench-") as folder:
+        path = Path(folder)
+        keys = {f"load-{n}": secrets.token_bytes(32) for n in range(DEVICES)}
+        ports = {device: free_port() for device in keys}
+        config = _write_config(path, keys, ports)
+        devices = [LoadDevice(device, key, ports[device], frames) for device, key in keys.items()]
+        for device in devices:
+            device.encode()
+        gateway = GatewayProcess(config, None, path)
+        await gateway.start()
+        await asyncio.wait_for(gateway.notifications.ready.wait(), 30)
+        assert gateway.process is not None
+        before, began = cost_of(gateway.process.pid), time.monotonic()
+        wrong = await asyncio.to_thread(run_all, devices)
+        took, after = time.monotonic() - began, cost_of(gateway.process.pid)
+        await gateway.stop()
+        if wrong:
+            raise RuntimeError(f"the load broke off: {wrong[0]}; the gateway's last words:\n{gateway.last_words()}")
+        held, windows = 0, 0
+        for device, key in keys.items():
+            count = count_journal(path / "gateway" / "journal.db", device, key, f"device/{device}")
+            held += len(count.held.get((f"device/{device}", 1), ())) if not count.duplicated else -1
+            windows = count.windows
+    acknowledged = sum(device.acknowledged for device in devices) * ROWS
+    return {
+        "name": "ingest", "value": round(acknowledged / took), "unit": "readings/s", "seconds": round(took, 1),
+        "cpu_seconds": round(after.cpu_s - before.cpu_s, 2), "rss_mib": after.peak_mib, "machine": machine(),
+        "acknowledged": acknowledged, "journaled": held, "lost": acknowledged - held, "windows": windows,
+        "devices": DEVICES, "readings_per_frame": ROWS,
+    }  # fmt: skip
+
+
+def _write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:
+    parts = [
+        table("[station]", {"province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater"}),
+        table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": free_port()}}),
+    ]
+    for device, key in keys.items():
+        file = path / f"{device}.link"
+        file.touch(mode=0o600)
+        file.write_text(key.hex() + "\n")
+        link = f"tcp-listen://{HOST}:{ports[device]}"
+        parts.append(table("[[device]]", {"id": device, "link": link, "key_file": file.name}))
+        parts += [
+            table("[[channel]]", {
+                "symbol": f"{device}/{quantity(i)}", "unit": "mg/l", "source": {"device": device, "quantity": quantity(i)},
+            })
+            for i in range(ROWS)
+        ]  # fmt: skip
+    config = path / "config.toml"
+    config.write_text("\n".join(parts), encoding="utf-8")
+    return config

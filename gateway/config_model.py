@@ -160,10 +160,8 @@ with warnings.catch_warnings():
         )
         offset: float = setting("Then this is added.", 0.0, unit="(in the channel's unit)", ge=-1e9, le=1e9)
         poll_ms: int = setting("Time between two readings.", 1000, unit="ms", ge=50, le=3_600_000)
-        merge: bool = setting(
-        "False where the instrument answers single values only: its registers are then never read together.", True
-    )
-    phase_ms: int = setting("Shift of the poll on the clock's grid.", 0, unit="ms", ge=0, le=3_599_999)
+        merge: bool = setting("False for an instrument that answers single values only.", True)
+        phase_ms: int = setting("Shift of the poll on the clock's grid.", 0, unit="ms", ge=0, le=3_599_999)
 
 
 def _source_tag(value: Any) -> str | None:

@@ -3,14 +3,15 @@
 # Rule 1: until the gateway has told a time that it trusts itself, time is ms since start and `told` is 0.
 # Rule 2: station time = what was told + the station ticks that passed since. Between steps it never runs
 #         backwards.
-# Rule 3: a difference of more than STEP_MS is a step: applied at once, returned to the caller, who records an
-#         event, and `epoch` rises, so that schedules begin anew. A smaller one is slewed by at most 1/SLEW of
-#         the time that passes; one within DEAD_MS is ignored, because a frame takes that long to arrive.
-# Rule 4: in a simulation that runs `speed` times as fast, link delays are real: both limits grow with the
-#         speed.
+# Rule 3: what is told may be old: it waited on the link. The caller knows how old at most (age_ms), so the
+#         true time lies between what was told and that much later, and a clock inside of this is right.
+# Rule 4: a difference of more than STEP_MS is a step: applied at once and returned to the caller, who records
+#         an event; `epoch` rises, so that schedules begin anew. A smaller one is slewed by at most 1/SLEW of
+#         the time that passes; one within DEAD_MS is ignored.
+# Rule 5: in a simulation that runs `speed` times as fast, delays are real: all limits grow with the speed.
 
 STEP_MS = 2000
-DEAD_MS = 250  # a full frame at 115,200 baud takes 90 ms, the gateway's disk some more
+DEAD_MS = 50  # nobody polls by less, and a slewing clock has to come to rest
 SLEW = 200  # 5 ms a second: above any crystal's drift
 
 
@@ -38,8 +39,9 @@ class Clock:
     def stamp(self):
         return self.now(), self.told
 
-    # The gateway's time has come in. Returns the size of the step in ms, or 0.
-    def tell(self, time_ms, trusted):
+    # The gateway's time has come in, at most age_ms real ms after it was true. Returns the size of the step
+    # in ms, or 0.
+    def tell(self, time_ms, trusted, age_ms=0):
         if not trusted:
             return 0
         if not self.told:
@@ -49,6 +51,8 @@ class Clock:
             return 0
         error_ms = time_ms - self.now()
         speed = self._board.station_speed()
+        if error_ms < 0:
+            error_ms = min(0, error_ms + int(age_ms * speed))
         if abs(error_ms) > STEP_MS * speed:
             self._base_ms += error_ms
             self._slew_ms = 0

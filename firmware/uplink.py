@@ -6,18 +6,20 @@
 #         took it.
 # Rule 3: the time is taken only from a message that moves the session on (a WELCOME, an ACK of more than
 #         before), so that nobody sets the clock by replaying an old frame.
-# Rule 4: every connection begins with a zero byte, which ends whatever half frame the line still holds.
+# Rule 4: how old that time is at most is known: it was sent after what it answers had left here.
+# Rule 5: every connection begins with a zero byte, which ends whatever half frame the line still holds.
 
 import asyncio
 
 from firmware.backoff import Backoff
 from protocol import framing, messages
 from protocol.errors import AuthError, CodecError
-from protocol.session import GREETING, LIVE
+from protocol.session import GREETING, LIVE, span
 
 READ_BYTES = 128  # an ACK takes 100
 WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so long is not there
 SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
+ANSWER_MS = 10000  # taken for the age of an answer to nobody knows what
 NAP_MS = 250  # how often the session's own clocks (repeat, time-out, pause) are looked at
 
 
@@ -36,6 +38,7 @@ class Uplink:
         self._decoder = framing.Decoder()
         self._wake = asyncio.Event()
         self._heard_at = 0
+        self._left = []  # (last sequence, or 0 for HELLO; ticks when it left first), not acknowledged
         store.on_put = self._wake.set
 
     @property
@@ -79,6 +82,7 @@ class Uplink:
                 self._wake.clear()
                 message = session.next(board.ticks_ms())
                 if message is not None:
+                    self._note(message)
                     frame = framing.encode(self._mac.seal(messages.encode(message)))
                     await asyncio.wait_for(stream.write(frame), WRITE_MS / 1000)
                     await board.sleep_ms(0)
@@ -118,22 +122,40 @@ class Uplink:
         greeting = session.state == GREETING
         told = None
         moved = False
+        position = 0
         for happening in session.receive(message, board.ticks_ms()):
             if happening[0] == "time":
                 told = happening
             elif happening[0] == "acked":
                 moved = True
+                position = happening[2]
             elif happening[0] == "ahead":
                 self._on_ahead(happening[1])
                 session.link_up(board.ticks_ms())  # greet again, under the new boot number
         if session.state == LIVE:
             backoff.reset()
             if told and (moved or greeting):
-                self._tell(told[1], told[2])
+                self._tell(told[1], told[2], self._age_ms(0 if greeting else position))
         self._wake.set()
 
-    def _tell(self, time_ms, trusted):
+    # A message leaves. Of one that is sent again the first time counts.
+    def _note(self, message):
+        names = span(message)
+        if names is None:  # a HELLO, which only its own WELCOME answers
+            self._left = [(0, self._board.ticks_ms())]
+        elif not [True for last, _ in self._left if last == names[2]]:
+            self._left.append((names[2], self._board.ticks_ms()))
+
+    # How long ago the oldest frame left that may have caused an answer up to this sequence number.
+    def _age_ms(self, sequence):
+        board = self._board
+        now = board.ticks_ms()
+        ages = [board.ticks_diff(now, at) for last, at in self._left if last >= sequence]
+        self._left = [entry for entry in self._left if entry[0] > sequence]
+        return max(ages) if ages else ANSWER_MS
+
+    def _tell(self, time_ms, trusted, age_ms):
         before = self._clock.now()
-        step_ms = self._clock.tell(time_ms, trusted)
+        step_ms = self._clock.tell(time_ms, trusted, age_ms)
         if step_ms:
             self._store.event(messages.CLOCK_STEP, f"{step_ms} ms, from {before} to {self._clock.now()}")

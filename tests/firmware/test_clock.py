@@ -49,6 +49,18 @@ def test_a_large_difference_is_a_step():
         assert clock.epoch == 2
 
 
+def test_a_time_that_may_be_old_is_no_reason_to_go_back():
+    for speed in (1, 30):
+        _, clock = _told(speed)
+        now = clock.now()
+        assert clock.tell(now - 5000 * speed, True, 5000) == 0
+        assert clock.tell(now - 5000 * speed - 2000 * speed, True, 5000) == 0
+        assert clock.epoch == 1
+        assert clock.tell(now - 8000 * speed, True, 5000) == -3000 * speed
+        # forward, age says nothing: the true time is even later
+        assert clock.tell(now + 3000 * speed, True, 5000) == 6000 * speed
+
+
 def test_an_untrusted_time_never_moves_a_told_clock():
     _, clock = _told()
     assert clock.tell(TOLD_MS + 3600000, False) == 0

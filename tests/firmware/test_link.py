@@ -134,7 +134,7 @@ def test_ten_megabytes_of_noise_do_nothing(tmp_path, runtime):
         assert gateway.complete() == last["emitted"] == last["acked"]
         assert last["noise"] > 1000 and last["bad_frames"] == 0
         assert not gateway.events(messages.LINK_LOST)  # the link was not even opened anew
-        assert not gateway.events(messages.CLOCK_STEP)
+        assert not gateway.events(messages.CLOCK_STEP), gateway.events(messages.CLOCK_STEP)
 
     asyncio.run(main())
 

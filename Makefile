@@ -7,6 +7,8 @@ BIN := .venv/bin
 NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
 WORKERS ?= auto
 ARGS ?=
+PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py \
+	tests/gateway/test_windows.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py tests/system
 
 .PHONY: demo test lint bench promises servers clean constraints
 
@@ -14,7 +16,7 @@ demo: .venv/.installed .venv-micropython/.installed        ## the whole chain on
 	@$(BIN)/quantrac demo $(ARGS)
 
 test: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## every test
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: .venv/.installed-test .venv/.stubs                   ## formatting, types, structure
 	$(BIN)/ruff check .
@@ -26,7 +28,8 @@ bench: .venv/.installed .venv-micropython/.installed       ## the figures, one J
 	@$(BIN)/quantrac bench --json $(ARGS)
 
 promises: .venv/.installed-test .venv-micropython/.installed servers   ## the long reliability run
-	QUANTRAC_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --timeout 3600 tests/properties tests/gateway $(ARGS)
+	QUANTRAC_LONG=1 QUANTRAC_SEEDS=5000 QUANTRAC_EXAMPLES=20000 \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(PROMISES) $(ARGS)
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

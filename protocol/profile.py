@@ -34,6 +34,27 @@ Status = namedtuple("Status", "id table register type mask values otherwise")
 Start = namedtuple("Start", "function register words wait_ms")
 Identify = namedtuple("Identify", "table register words type equals contains at mask")
 
+FLOAT32_EXACT = 1 << 24  # whole numbers up to here are the same on a device with 32-bit floats
+
+
+# (multiply, divide) for a scale, whole numbers where possible: 0.01 is a division by 100. A hundredth has no
+# exact binary form and 100 has: 253 x 0.1 in 32-bit floats is 25.300001, 253 / 10 is 25.3. The decimal text of
+# the scale counts, so that any float does the same. (scale, 1) when the numbers would be too large.
+def ratio(scale):
+    mantissa, _, exponent = repr(float(scale)).partition("e")
+    whole, _, part = mantissa.partition(".")
+    power = int(exponent or "0") - len(part)
+    if abs(power) > 30:
+        return float(scale), 1
+    multiply, divide = int(whole + part) * 10 ** max(power, 0), 10 ** max(-power, 0)
+    a, b = abs(multiply), divide
+    while b:
+        a, b = b, a % b
+    multiply, divide = multiply // a, divide // a
+    if abs(multiply) <= FLOAT32_EXACT and divide <= FLOAT32_EXACT:
+        return multiply, divide
+    return float(scale), 1
+
 
 class Profile:
     # name, title, maker, mark, source, station_kinds; link; quantities, statuses, starts, identify (tuples)

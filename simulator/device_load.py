@@ -46,7 +46,9 @@ class LoadDevice:
 
     def encode(self) -> None:
         base_ms = time.time_ns() // 1_000_000 - SPAN_MS
-        self._wire = [framing.encode(self._mac.seal(encode(_readings(i, base_ms)))) for i in range(self.frames)]
+        self._wire = [
+            framing.encode(self._mac.seal(encode(_readings(i, base_ms)))) for i in range(self.frames)
+        ]
 
     def run(self) -> None:
         """Greet, then send until everything is acknowledged. Raises OSError when the gateway goes away."""

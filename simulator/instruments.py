@@ -24,7 +24,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from protocol import quality, registers
-from protocol.profile import Profile, Quantity, Status
+from protocol.profile import Profile, Quantity, Status, ratio
 from protocol.reading import bits_float
 from simulator.clock import SimClock
 from simulator.signals import LOCAL_OFFSET_MS, Shape, Signal
@@ -178,7 +178,7 @@ class Instrument:
     def _held(self, quantity: Quantity) -> float:
         table = self._words[quantity.table]
         words = [table[quantity.register + i] for i in range(registers.words_of(quantity.type))]
-        multiply, divide = steps(quantity.scale)
+        multiply, divide = ratio(quantity.scale)
         return bits_float(
             registers.raw_bits(words, quantity.type, quantity.word_order, multiply, divide, quantity.offset)
         )
@@ -250,14 +250,6 @@ class Instrument:
                 if 0 <= group < len(current):
                     current[group] = current[group] & ~(1 << at % 16) | bit << at % 16
         return None
-
-
-def steps(scale: float) -> tuple[float, float]:
-    """A profile's scale as (multiply, divide): 0.01 is a division by 100, exact where x 0.01 is not."""
-    inverse = round(1 / scale)
-    if abs(scale) < 1 and inverse * scale == 1.0:
-        return 1, inverse
-    return scale, 1
 
 
 def status_code(status: Status, wanted: int) -> int | None:

@@ -20,7 +20,8 @@ MAY_IMPORT = {
 }
 CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_links", "gateway.errors"}
 INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, which wires, may import all
-    "gateway.journal": CONFIGURATION | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.windows"},
+    "gateway.journal": CONFIGURATION
+    | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.windows"},
     "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
@@ -57,7 +58,9 @@ def test_folders_import_only_downwards():
         for folder in FOLDERS
         for path in sources(folder)
         for name in imports(path)
-        if (top := name.split(".")[0]) in (*FOLDERS, "tests") and top != folder and top not in MAY_IMPORT[folder]
+        if (top := name.split(".")[0]) in (*FOLDERS, "tests")
+        and top != folder
+        and top not in MAY_IMPORT[folder]
     ]
     assert wrong == []
 
@@ -159,7 +162,9 @@ def test_pins_carry_hashes_and_no_addresses():
 
 
 def test_no_path_of_a_machine_is_committed():
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split("\0")
     pattern = re.compile(r"(?<![\w/])/(?:home|root|work)/\w+")
     wrong = []
     for name in filter(None, tracked):

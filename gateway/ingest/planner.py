@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gateway.ingest.decoding import BIT_TABLES, Decoder, Row, Value, compile_decoder, size
 from protocol.modbus import READ_REGISTERS_MAX, TABLES
 from protocol.plan import plan
+from protocol.profile import ratio
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,15 +86,3 @@ def _blocks(
 
 def _value(index: int, source: Any) -> Value:
     return Value(index, source.register, source.type, source.word_order, *ratio(source.scale), source.offset)
-
-
-def ratio(scale: float) -> tuple[float, float]:
-    """A scale as (multiply, divide): 0.1 becomes (1, 10): a tenth has no exact binary form, and ten has.
-
-    253 x 0.1 in float32 is 25.300001; 253 / 10 is 25.3, the float32 nearest to what the instrument shows.
-    """
-    if 0 < abs(scale) < 1:
-        inverse = round(1 / scale)
-        if abs(inverse) < 1 << 24 and abs(inverse * scale - 1) < 1e-9:
-            return 1, inverse
-    return scale, 1

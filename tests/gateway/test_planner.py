@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ingest.decoding import BIT_TABLES
-from gateway.ingest.planner import plan_line, ratio
+from gateway.ingest.planner import plan_line
 from protocol import quality
+from protocol.profile import ratio
 from protocol.registers import ORDERS, TYPES, raw_bits, words_of
 from tests.gateway.line_rig import number, source
 
@@ -127,10 +128,10 @@ def test_a_value_of_untrusted_time_says_so_and_a_reason_goes_before_it():
 def test_a_decimal_scale_divides():
     assert ratio(0.1) == (1, 10)
     assert ratio(0.001) == (1, 1000)
-    assert ratio(-0.01) == (1, -100)
+    assert ratio(-0.01) == (-1, 100)
     assert ratio(1.0) == (1.0, 1)
-    assert ratio(2.5) == (2.5, 1)
-    assert ratio(0.3) == (0.3, 1)
+    assert ratio(2.5) == (5, 2)
+    assert ratio(0.3) == (3, 10)
     assert number(raw_bits((253,), "uint16", "ABCD", *ratio(0.1))) == number(
         struct.unpack("<I", struct.pack("<f", 25.3))[0]
     )

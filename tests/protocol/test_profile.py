@@ -2,7 +2,7 @@
 
 from protocol import quality
 from protocol.errors import ConfigError
-from protocol.profile import matches, parse
+from protocol.profile import matches, parse, ratio
 from tests.protocol._check import raises
 
 
@@ -222,3 +222,23 @@ def test_identification():
     model = identify(words=1, type="uint16", equals=0x0600, mask=0xFF00)
     assert matches(model, (0x0612,)) and not matches(model, (0x0512,))
     assert matches(identify(words=2, type="uint32", equals=0x00010002), (1, 2))
+
+
+def test_scales_become_exact_ratios():
+    for scale, expected in (
+        (1.0, (1, 1)),
+        (0.1, (1, 10)),
+        (0.01, (1, 100)),
+        (0.001, (1, 1000)),
+        (10.0, (10, 1)),
+        (3600.0, (3600, 1)),
+        (0.25, (1, 4)),
+        (2.5, (5, 2)),
+        (0.3, (3, 10)),
+        (-0.5, (-1, 2)),
+        (0.0438126, (219063, 5000000)),
+        (1e-5, (1, 100000)),
+        (1e-9, (1e-9, 1)),
+        (1e30, (1e30, 1)),
+    ):
+        assert ratio(scale) == expected, (scale, ratio(scale))

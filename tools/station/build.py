@@ -4,17 +4,14 @@ The device uses the result as it is: requests already merged, scales as exact ra
 What does not fit the line's time or the device's greeting is refused here.
 """
 
-from fractions import Fraction
-
 from protocol import cose, fields, framing, messages, modbus
 from protocol.errors import ProtocolError
 from protocol.plan import plan
-from protocol.profile import Quantity
+from protocol.profile import Quantity, ratio
 from protocol.registers import words_of
 from tools.station.site import NAME_BYTES_MAX, Site, Unit, check
 
 GAP_REGISTERS = 8  # a hole that costs less than a second request: 16 bytes against 13, and a silence
-FLOAT32_EXACT = 1 << 24  # whole numbers up to here are the same on a device with 32-bit floats
 
 
 def build(site: dict) -> dict:
@@ -45,18 +42,6 @@ def build(site: dict) -> dict:
         "units": units,
         "channels": checked.channels,
     }
-
-
-def ratio(scale: float) -> tuple[float, float]:
-    """(multiply, divide) for a scale, whole numbers where possible: 0.01 is a division by 100.
-
-    The decimal text of the scale counts, so that any float does the same. Returns (scale, 1)
-    when the numbers would be too large for a 32-bit float.
-    """
-    exact = Fraction(repr(float(scale)))
-    if abs(exact.numerator) <= FLOAT32_EXACT and exact.denominator <= FLOAT32_EXACT:
-        return exact.numerator, exact.denominator
-    return float(scale), 1
 
 
 def _unit(unit: Unit) -> dict:

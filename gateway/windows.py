@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import pack, unpack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.accumulate import Cell, Outcome
 from protocol import cbor
@@ -49,8 +49,8 @@ LATE_MAX_S = 30.0
 """... or so long after the first of them, if they keep coming."""
 VALUE_MAX = 3.5e38
 """No 32-bit float is larger; keeps infinities out of the sums."""
-TABLES_MAX = 64
-"""Channel tables kept of one device: one for each boot."""
+TABLES_MAX = 1024
+"""Boots whose channel tables are kept of one source; those that are equal to the one before share it."""
 CHANNELS_MAX = 256
 """Channel numbers on the wire are 0 to 255."""
 
@@ -68,7 +68,7 @@ class Window(NamedTuple):
     value: float
     quality: int
     status: str
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - the contract's word
     expected: int
     valid_share: float
     minimum: float | None
@@ -84,7 +84,8 @@ def body(window: Window, through: int) -> bytes:
 
 def parse_body(data: bytes) -> tuple[Window, int]:
     """The inverse of body(). Raises CodecError."""
-    *fields, through = cbor.loads(data)
+    found: Any = cbor.loads(data)
+    *fields, through = found
     return Window._make(fields), through
 
 
@@ -213,7 +214,8 @@ class Lane:
     def describe(self, boot: int, rows: Iterable[tuple]) -> None:
         """The channel table of a boot: rows of (quantity, interval_ms, calibration id, points)."""
         table = [tuple(row) for row in rows]
-        self.tables[boot] = table
+        before = self.table_of(boot)
+        self.tables[boot] = before if before == table else table
         while len(self.tables) > TABLES_MAX:
             del self.tables[min(self.tables)]
         for quantity, _, calibration, points in table:

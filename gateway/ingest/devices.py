@@ -15,7 +15,7 @@ Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.counters import LinkCounters
 from gateway.journal.kinds import EVENT, FRAME, HELLO
@@ -123,9 +123,7 @@ class DeviceIngest:
         else:
             self.counters.bad_tag += 1
 
-    def _other(
-        self, verdict: str, message: tuple, body: bytes, moment: Moment, entries: list[tuple]
-    ) -> bytes:
+    def _other(self, verdict: str, message: Any, body: bytes, moment: Moment, entries: list[tuple]) -> bytes:
         """Everything but a record that is accepted. Returns what to send back at once."""
         counters = self.counters
         if verdict == session.GREET:
@@ -190,7 +188,7 @@ class DeviceIngest:
         self.counters.acks += 1
         return self._frame(self.session.ack(moment.now_ms, moment.trusted, pause_ms))
 
-    def _frame(self, message: tuple) -> bytes:
+    def _frame(self, message: Any) -> bytes:
         return framing.encode(self._mac.seal(encode(message)))
 
 

@@ -21,6 +21,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.counters import Counters
+from gateway.errors import JournalError
 from gateway.ingest import polls, replay
 from gateway.ingest.devices import DeviceIngest, Moment
 from gateway.ingest.raw import RawFeed
@@ -103,7 +104,6 @@ class Intake:
         self._lanes: dict[str, Lane] = {}
         self._buses: dict[str, polls.BusIngest] = {}
         self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
-        self._closing: set[asyncio.Task] = set()
 
     # Starting -----------------------------------------------------------------------------------------------
 
@@ -149,8 +149,12 @@ class Intake:
         await self.journal.commit(entries=[self._entry(CONFIGURATION, data, moment)], now_ms=moment.now_ms)
 
     async def run(self) -> None:
-        """Close windows as they become due, until cancelled."""
+        """Close windows as they become due, until cancelled. JournalError when the journal has stopped for
+        good: nothing that goes on from there would be true.
+        """
         while True:
+            if self.journal.stopped:
+                raise JournalError(self.journal.status or "The journal has stopped.")
             more = await self.tick()
             await asyncio.sleep(0 if more else TICK_S)
 

@@ -101,10 +101,10 @@ class _Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._link.gone(self)
         log.warning(
-            "device link down", device=self._link.device.device, reason=str(error or "closed by the device")
+            "device link down", device=self._link.device.device, reason=str(exc or "closed by the device")
         )
         if not self.lost.done():
             self.lost.set_result(None)

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import pack
+from typing import Any
 
 from gateway.journal.kinds import POLL
 from gateway.windows import CHANNELS_MAX, Channel, Lane
 from protocol import cbor
 from protocol.messages import ROWS_MAX, Readings
+
+OFFSET_MS_MAX = 0x7FFFFFFF
+"""Largest offset in a READINGS row: 24 days. Only a clock that jumps within one poll comes near it."""
 
 
 def source_name(bus: str, place: int) -> str:
@@ -39,8 +43,7 @@ class BusIngest:
     def take(self, rows: Sequence[tuple], now_ms: int, mono_ns: int) -> list[tuple]:
         """Rows of (number, time_ms, raw bits or None, quality) -> entries."""
         entries = []
-        for start in range(0, len(rows), ROWS_MAX):
-            part = rows[start : start + ROWS_MAX]
+        for part in _parts(rows):
             base_ms = part[0][1]
             readings = Readings(
                 self._boot,
@@ -69,6 +72,17 @@ class BusIngest:
             )
             self._next_seq = last_seq + 1
         return entries
+
+
+def _parts(rows: Sequence[tuple]) -> list[Sequence[tuple]]:
+    """Rows cut to what one entry holds: ROWS_MAX of them, whose times an offset of 32 bits can tell apart."""
+    parts: list[Sequence[tuple]] = []
+    start = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or i - start == ROWS_MAX or abs(rows[i][1] - rows[start][1]) > OFFSET_MS_MAX:
+            parts.append(rows[start:i])
+            start = i
+    return parts
 
 
 def encode(readings: Readings) -> bytes:
@@ -101,5 +115,5 @@ def configuration(boot: int, settings: Iterable[int | float], channels: Sequence
 
 def parse_configuration(data: bytes) -> tuple[int, list, list[Channel]]:
     """The inverse: (boot, settings, channels). CodecError."""
-    found = cbor.loads(data)
+    found: Any = cbor.loads(data)
     return found["boot"], found["settings"], [Channel._make(row) for row in found["channels"]]

@@ -1,10 +1,10 @@
-"""The raw feed: every reading as a document, for destinations that ask for `readings` (a broker, a data lake).
+"""The raw feed: every reading as a document, for destinations that ask for `readings` (a broker, a database).
 
 Rule 1: a document is queued in the transaction of the entries it tells about: what is journaled is sent, and
         nothing else is.
 Rule 2: its name is a function of the records in it: <source>/<boot>/<first>-<last>.
-Rule 3: values are engineering values, by the same function as the windows'; a reading without one is null with
-        the status that says why.
+Rule 3: values are engineering values, by the same function as the windows'; a reading without one is null,
+        with the status that says why. What the windows do not average as OK is not "00" here either.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 
 from gateway.ingest.devices import payload_of
 from gateway.journal.kinds import FRAME
-from gateway.windows import Lane
+from gateway.windows import Channel, Lane
 from protocol import quality as q
 from protocol.calibration import engineering
 from protocol.messages import Readings, decode
 
 STATUS = [q.status(quality) for quality in range(len(q.NAMES))]
+NO_GOOD = q.status(q.OUT_OF_RANGE)
 
 Drafts = list[Any]
 Documents = Callable[[str, int, list[tuple]], Drafts]
@@ -30,16 +31,18 @@ Documents = Callable[[str, int, list[tuple]], Drafts]
 class RawFeed:
     """Makes the documents. `documents` as gateway.documents.readings_drafts with its configuration."""
 
-    def __init__(self, symbols: Sequence[str], documents: Documents):
-        self._symbols = symbols
+    def __init__(self, channels: Sequence[Channel], documents: Documents):
+        self._channels = channels
         self._documents = documents
 
     def polled(self, source: str, entries: Sequence[tuple], rows: Sequence[tuple]) -> Drafts:
         """Of one poll of our own: rows of (index into the channels, time_ms, raw bits or None, quality)."""
-        symbols = self._symbols
+        channels = self._channels
         told = []
         for index, time_ms, raw, quality in rows:
-            told.append((symbols[index], time_ms, None if raw is None else _number(raw), STATUS[quality]))
+            channel = channels[index]
+            value = None if raw is None else _number(raw)
+            told.append((channel.symbol, time_ms, value, _status(channel, value, quality)))
         return self._documents(_name(source, entries[0], entries[-1]), rows[0][1], told)
 
     def framed(self, lane: Lane, entries: Sequence[tuple]) -> Drafts:
@@ -62,18 +65,30 @@ def _rows(lane: Lane, readings: Readings) -> list[tuple]:
             return []  # nobody knows when: in the journal, not in the feed
         base_ms += lane.placements[readings.boot]
     table = lane.table_of(readings.boot)
-    by_name = {state.channel.quantity: state.channel.symbol for state in lane.states}
+    by_name: dict[str, list[Channel]] = {}
+    for state in lane.states:
+        by_name.setdefault(state.channel.quantity, []).append(state.channel)
     told = []
     for number, offset_ms, raw, quality, calibration in readings.rows:
-        symbol = by_name.get(table[number][0]) if number < len(table) else None
-        if symbol is None:
+        name = table[number][0] if number < len(table) else ""
+        if name not in by_name:
             continue
         value = None if raw is None else _number(raw)
-        points = lane.points.get((table[number][0], calibration), ())
-        if value is not None and points:
+        points = lane.points.get((name, calibration), None if calibration else ())
+        if points is None:
+            value = None  # measured under a calibration that nobody told us: there is no engineering value
+        elif points and value is not None:
             value = engineering(value, points)
-        told.append((symbol, base_ms + offset_ms, value, STATUS[quality]))
+        for channel in by_name[name]:
+            told.append((channel.symbol, base_ms + offset_ms, value, _status(channel, value, quality)))
     return told
+
+
+def _status(channel: Channel, value: float | None, quality: int) -> str:
+    """As gateway.windows judges the same reading: OK only with a number in the channel's plausible range."""
+    if quality == q.OK and (value is None or not channel.low <= value <= channel.high):
+        return NO_GOOD
+    return STATUS[quality]
 
 
 def _number(raw_bits: int) -> float | None:

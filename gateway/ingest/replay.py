@@ -7,17 +7,21 @@ Rule 2: reads only; everything comes from a gateway.journal.reader.Reader.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.ingest.devices import payload_of
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
+from gateway.logs import get_logger
 from gateway.windows import BACK_MS, Channel, Lane, Window, Windows
 from protocol import cbor
-from protocol.messages import READINGS, decode
+from protocol.errors import CodecError
+from protocol.messages import Readings, decode
 
 if TYPE_CHECKING:
     from gateway.journal.reader import Reader, Stored
+
+log = get_logger("replay")
 
 NEVER_S = float("-inf")
 
@@ -37,7 +41,8 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> int:
             hello = decode(payload_of(entry.body))
             lanes[entry.source].describe(hello.boot, hello.channels)
         elif entry.kind == EVENT and entry.source in lanes:
-            name, _, *details = cbor.loads(entry.body)
+            said: Any = cbor.loads(entry.body)
+            name, _, *details = said
             if name == "placed":
                 lanes[entry.source].place(*details)
         elif entry.kind == CONFIGURATION:
@@ -63,8 +68,13 @@ def feed(lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None
             payload = entry.body
         else:
             continue
-        if payload[1] == READINGS:
-            lane.add(decode(payload), entry.arrived_ms, NEVER_S)
+        try:
+            message = decode(payload)
+        except CodecError as error:  # a fault of ours when it was written; the others must not go with it
+            log.error("an entry cannot be read", idx=entry.idx, reason=str(error))
+            continue
+        if isinstance(message, Readings):
+            lane.add(message, entry.arrived_ms, NEVER_S)
 
 
 def resume(reader: Reader, windows: Windows, mono_s: float) -> None:

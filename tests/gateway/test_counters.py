@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from gateway.counters import Counters, DestinationCounters, LinkCounters
+from gateway.errors import JournalError
 from gateway.ingest.devices import payload_of
 from gateway.ingest.intake import Intake
 from gateway.ingest.polls import encode as encode_poll
@@ -358,6 +359,46 @@ def test_polls_have_the_bytes_of_the_protocol():
         )
         made = Readings(rng.randint(1, 99), rng.randint(1, 1 << 40), START, 1, rows)
         assert encode_poll(made) == messages.encode(made)
+
+
+def test_a_clock_that_jumps_within_a_poll_leaves_what_can_be_read_again(tmp_path):
+    path = tmp_path / "journal.db"
+    rig = Rig(tmp_path / "unused.db")
+    times = [START, START + 1, START + 40 * 86_400_000, START + 40 * 86_400_000 + 1, START + 2]
+
+    async def main():
+        intake = bus_intake(path, 5, rig.moment)
+        intake.open()
+        intake.journal.start()
+        await intake.begin()
+        intake.poll("tank", [(len(CHANNELS) + i, t, float_bits(1.0), q.OK) for i, t in enumerate(times)])
+        await intake.journal.commit()
+        balanced(intake)
+        await intake.journal.close()
+
+    asyncio.run(main())
+    assert stored_readings(path) == {"bus/tank": 5}
+    reader = Reader(path)
+    stored = [e for e in reader.entries() if e.kind == POLL]
+    reader.close()
+    told = [decode(e.body) for e in stored]
+    assert [m.base_ms + row[1] for m in told for row in m.rows] == times and len(told) == 3
+    asyncio.run(main())  # and the next start reads them
+
+
+def test_a_journal_that_has_stopped_ends_the_intake(tmp_path):
+    async def main():
+        async with Rig(tmp_path / "journal.db") as rig:
+            running = asyncio.create_task(rig.intake.run())
+            ingest = rig.intake.devices["st-01"]
+            entry = (FRAME, rig.journal.source("device/st-01"), 1, 1, 10, 1, 1, None, None, b"x")
+            rig.journal.submit([entry, entry])
+            rig.intake.feed(ingest, wire(hello()) + wire(readings(1, 1)), lambda: None)
+            with pytest.raises(JournalError, match="again"):
+                await asyncio.wait_for(running, 20)
+            assert ingest.acknowledgement(rig.moment(), 0) == b""
+
+    asyncio.run(main())
 
 
 def test_a_full_journal_makes_lines_wait_and_counts_what_it_refuses(tmp_path, monkeypatch):

@@ -5,9 +5,9 @@
 
 Rule 1: what can be wrong with the configuration is said before anything starts (exit status 2).
 Rule 2: one gateway for one state_dir: a lock that the kernel gives back whatever way the process ends.
-Rule 3: SIGTERM ends it within 10 s: sources first, then what is queued is written, then what is written is sent
-        for as long as the time allows; the rest waits in the outbox for the next start.
-Rule 4: a task that ends by a mistake of ours ends the process, so that systemd starts it afresh.
+Rule 3: SIGTERM ends it within 10 s: sources first, then what is queued is written, then what is written is
+        sent for as long as the time allows; the rest waits in the outbox for the next start.
+Rule 4: a task that ends (that can only be a mistake of ours) ends the process: systemd starts it afresh.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import sdnotify
 
@@ -46,11 +51,17 @@ from gateway.windows import Window
 
 log = get_logger("gateway")
 
-STOP_SENDING_S = 4.0
-"""Of the 10 s in which SIGTERM has to be over: what is queued is still sent for so long."""
+STOP_SENDING_S = 3.0
+"""Of the 10 s in which SIGTERM has to be over: what is queued is still written and sent for so long."""
+STOP_TASKS_S = 4.5
+"""... after that, the tasks have so long to end (a server that hangs may hold a connection's end up),"""
+STOP_JOURNAL_S = 2.0
+"""... and the journal to write what it was given last, if the disk refuses."""
 WATCHDOG_S = 10.0
 """How often systemd is told that the loop is alive."""
 CLOCK_LOOK_S = 0.02
+THREADS = "helper"
+"""What the threads are called in which destinations wait for the system (name look-ups, files)."""
 
 
 class Gateway:
@@ -68,11 +79,16 @@ class Gateway:
         )  # fmt: skip
         self.intake.open()
         self.links = {
-            device.id: link_of(self.intake, self.intake.devices[device.id], device.link) for device in config.device
+            device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
+            for device in config.device
         }
-        self.lines = {bus.id: Line(bus, config.channel, clock, self.intake.poll) for bus in config.bus}
+        lines = [Line(bus, config.channel, clock, self.intake.poll) for bus in config.bus]
+        self.lines = {
+            line.id: line for line in lines if line.polls
+        }  # a bus without channels has nothing to do
         self.workers = {
-            settings.id: Worker(settings.id, make(config, settings), self.outbox) for settings in config.destination
+            settings.id: Worker(settings.id, make(config, settings), self.outbox)
+            for settings in config.destination
         }
         self.status = Status(config, clock, self.intake, self.lines, self.workers)
         self.server = Server(
@@ -87,8 +103,9 @@ class Gateway:
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):
             return None
-        symbols = [channel.symbol for channel in self.config.channel]
-        return RawFeed(symbols, lambda name, t_ms, rows: readings_drafts(self.config, name, t_ms, rows))
+        return RawFeed(
+            channels_of(self.config), lambda name, t_ms, rows: readings_drafts(self.config, name, t_ms, rows)
+        )
 
     def _link_keys(self) -> dict[str, bytes]:
         return {
@@ -111,9 +128,18 @@ class Gateway:
         await self.outbox.load()
         await self.intake.begin()
         # The three stages of rule 3: what brings readings, what closes windows and looks at them, what sends.
-        sources = [*(link.run() for link in self.links.values()), *(line.run() for line in self.lines.values())]
-        inner = [self.intake.run(), self.server.run(), self._watchdog(notify)]
-        stages = [self._tasks(sources), self._tasks(inner), self._tasks([w.run() for w in self.workers.values()])]
+        stages = [
+            [
+                *_tasks("link", self.links),
+                *_tasks("line", self.lines),
+            ],
+            [
+                asyncio.create_task(self.intake.run(), name="intake"),
+                asyncio.create_task(self.server.run(), name="web"),
+                asyncio.create_task(self._watchdog(notify), name="watchdog"),
+            ],
+            _tasks("worker", self.workers),
+        ]
         stopped = asyncio.create_task(stopping.wait())
         gc.freeze()  # what is loaded now stays: the collector need not look at it again
         notify("READY=1\nSTATUS=running")
@@ -125,26 +151,23 @@ class Gateway:
             notify("STOPPING=1\nSTATUS=stopping")
             log.info("stopping")
             await _cancel(stages[0])
-            await self.journal.commit()
-            await self._send_rest()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SENDING_S):
+                    await self.journal.commit()
+                    await self._send_rest()
         finally:
             for stage in stages:
                 await _cancel(stage)
             stopped.cancel()
-            await self.journal.close()
-
-    def _tasks(self, coroutines: list) -> list[asyncio.Task]:
-        return [asyncio.create_task(coroutine) for coroutine in coroutines]
+            await self.journal.close(STOP_JOURNAL_S)
 
     async def _send_rest(self) -> None:
         """Let the workers go on while there is something to send and anybody takes it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SENDING_S):
-                while any(
-                    self.counters.destination(id).waiting and not worker.counters.retry_in_s
-                    for id, worker in self.workers.items()
-                ):
-                    await asyncio.sleep(0.05)
+        while any(
+            self.counters.destination(id).waiting and not worker.counters.retry_in_s
+            for id, worker in self.workers.items()
+        ):
+            await asyncio.sleep(0.05)
 
     async def _watchdog(self, notify: Callable[[str], None]) -> None:
         while True:
@@ -152,16 +175,26 @@ class Gateway:
             await asyncio.sleep(WATCHDOG_S)
 
 
+def _tasks(kind: str, parts: Mapping[str, Any]) -> list[asyncio.Task]:
+    """`run()` of each of them, as a task."""
+    return [asyncio.create_task(part.run(), name=f"{kind} {id}") for id, part in parts.items()]
+
+
 def _raise_first(tasks: list[asyncio.Task]) -> None:
+    """Raise what the first task that ended died of; none of them may end before it is cancelled."""
     for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is not None:
-            raise task.exception()  # type: ignore[misc]
+        if task.done():
+            raise task.exception() or RuntimeError(f"{task.get_name()} ended by itself")
 
 
 async def _cancel(tasks: list[asyncio.Task]) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_TASKS_S)
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task did not end well", task=task.get_name(), reason=repr(error))
 
 
 def main(config_path: Path, clock_path: Path | None) -> int:
@@ -181,9 +214,31 @@ def main(config_path: Path, clock_path: Path | None) -> int:
 
 
 async def _run(config: Config, clock_path: Path | None, notify: Callable[[str], None]) -> int:
+    threads = ThreadPoolExecutor(thread_name_prefix=THREADS)
+    asyncio.get_running_loop().set_default_executor(threads)
     clock = Clock() if clock_path is None else await _simulated(clock_path, notify)
-    await Gateway(config, clock).run(notify)
+    try:
+        await Gateway(config, clock).run(notify)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        await _without_hanging_threads()
     return 0
+
+
+async def _without_hanging_threads() -> None:
+    """End the process here and now if a thread waits for a dead server or disk: Python would wait for it.
+
+    Everything of ours is on disk by now.
+    """
+    for _ in range(10):
+        if not any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
+            return
+        await asyncio.sleep(0.05)
+    log.warning("a server or a disk does not answer a thread: ended without it")
+    died = sys.exc_info()[0] is not None
+    if died:
+        traceback.print_exc()
+    os._exit(1 if died else 0)
 
 
 async def _simulated(path: Path, notify: Callable[[str], None]) -> Clock:

@@ -2,7 +2,7 @@
 
 Rule 1: nothing else in `gateway/` calls `time.time()` or sleeps until a wall-clock instant.
 Rule 2: station time is Unix milliseconds; durations that must not jump are taken from `mono_ns()`.
-Rule 3: a simulated clock says so (`simulated`), and whoever starts the gateway with one sees it in the log and the journal.
+Rule 3: a simulated clock says so (`simulated`), and whoever starts the gateway with one sees it in the log.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Clock:
         return time.monotonic_ns()
 
     async def sleep_until(self, station_ms: int) -> None:
-        """Return at the first moment with `now_ms() >= station_ms`, whatever steps the clock makes meanwhile."""
+        """Return soon after the first moment with `now_ms() >= station_ms`, never before it, whatever steps
+        the clock makes meanwhile.
+        """
         while True:
             seconds = self._seconds_until(station_ms)
             if seconds <= 0:

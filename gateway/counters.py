@@ -61,24 +61,14 @@ class ChannelCounters(Counted):
 
 
 class DestinationCounters(Counted):
-    """One destination. `last_error` is a sentence; `oldest_ms` a state: 0, or since when its oldest document
-    waits.
-    """
+    """One destination's documents. How its delivery goes at the moment is in forward.worker.Counters."""
 
-    __slots__ = ("attempts", "delivered", "failures", "last_error", "oldest_ms", "parked", "queued")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last_error = ""
+    __slots__ = ("delivered", "parked", "queued")
 
     @property
     def waiting(self) -> int:
         """Documents not yet delivered nor parked."""
         return self.queued - self.delivered - self.parked
-
-    def age_s(self, now_ms: int) -> float:
-        """Age of the oldest unsent document in seconds of station time; 0 without any."""
-        return max(0, now_ms - self.oldest_ms) / 1000 if self.oldest_ms else 0.0
 
 
 class Counters:

@@ -1,4 +1,4 @@
-"""Logging: one line an event on stderr, where systemd's journal reads it: `time LEVEL part: what key=value ...`.
+"""Logging: one line an event on stderr, where systemd reads it: `time LEVEL part: what key=value ...`.
 
 The standard library's logging with fields as keyword arguments. Why not a logging library: decisions/0001.
 Libraries' own loggers go the same way, from WARNING on.
@@ -35,12 +35,18 @@ class Logger:
 
     def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, "%s", " ".join([event, *(f"{key}={_shown(fields[key])}" for key in fields)]))
+            self._logger.log(
+                level, "%s", " ".join([event, *(f"{key}={_shown(fields[key])}" for key in fields)])
+            )
 
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return text if text and text.isprintable() and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)
+    return (
+        text
+        if text and text.isprintable() and not set(text) & set(' "=')
+        else json.dumps(text, ensure_ascii=False)
+    )
 
 
 def get_logger(name: str) -> Logger:

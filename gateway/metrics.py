@@ -15,7 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 STATES = {  # names that go up and down; all others only grow
-    "open", "late", "waiting", "oldest_unsent_s", "connected", "up", "backoff_s", "response_ms", "last_ok_ms",
+    "open", "late", "waiting", "oldest_unsent_s", "retry_in_s", "connected", "up",
+    "backoff_s", "response_ms", "late_ms", "last_ok_ms",
+    "documents_refused",  # with its family's name, because other families count what they refuse
 }  # fmt: skip
 
 
@@ -30,13 +32,17 @@ class Numbers(Collector):
         for prefix, (label, members) in self._families().items():
             names = dict.fromkeys(name for numbers in members.values() for name in numbers)
             for name in names:
-                kind = GaugeMetricFamily if name in STATES else CounterMetricFamily
-                metric = kind(f"quantrac_{prefix}_{name}", f"{prefix}: {name}", labels=[label] if label else [])
+                state = name in STATES or f"{prefix}_{name}" in STATES
+                kind = GaugeMetricFamily if state else CounterMetricFamily
+                metric = kind(
+                    f"quantrac_{prefix}_{name}", f"{prefix}: {name}", labels=[label] if label else []
+                )
                 for member, numbers in members.items():
                     value = numbers.get(name)
                     if isinstance(value, int | float):
                         metric.add_metric([member] if label else [], float(value))
-                yield metric
+                if metric.samples:  # texts are for /api/v1/current
+                    yield metric
 
 
 def exporter(families: Callable[[], dict[str, tuple[str, dict[str, dict[str, Any]]]]]) -> Callable[[], bytes]:

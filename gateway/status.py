@@ -1,4 +1,4 @@
-"""What the gateway knows about itself, put together for people (/api/v1/current), monitors (/healthz) and Prometheus.
+"""What the gateway knows about itself: for people (/api/v1/current), monitors (/healthz) and Prometheus.
 
 Reads the live objects, changes nothing. Problems are sentences that say what to look at.
 """
@@ -18,14 +18,19 @@ from gateway.windows import Window
 from protocol import quality as q
 
 LATE_S = 900.0
-"""A document that waits longer is a problem: the receiver shows a station offline after 15 minutes without data."""
+"""A document that waits longer than 15 minutes is late: then the receiver shows the station offline."""
 
 
 class Status:
     """Over the parts of one running gateway."""
 
     def __init__(
-        self, config: Config, clock: Clock, intake: Intake, lines: Mapping[str, Line], workers: Mapping[str, Worker]
+        self,
+        config: Config,
+        clock: Clock,
+        intake: Intake,
+        lines: Mapping[str, Line],
+        workers: Mapping[str, Worker],
     ):
         self._config = config
         self._clock = clock
@@ -39,7 +44,7 @@ class Status:
         for window in windows:
             self._newest[window.symbol] = window
 
-    # /api/v1/current -------------------------------------------------------------------------------------------
+    # /api/v1/current ----------------------------------------------------------------------------------------
 
     def current(self) -> dict[str, Any]:
         """Channels, destinations, devices and buses, now."""
@@ -47,7 +52,8 @@ class Status:
         station = self._config.station
         return {
             "station": {
-                "province": station.province, "facility": station.facility, "code": station.code, "name": station.name,
+                "province": station.province, "facility": station.facility,
+                "code": station.code, "name": station.name,
             },
             "t": rfc3339(self._clock.now_ms()),
             "simulated_clock": self._clock.simulated,
@@ -69,7 +75,8 @@ class Status:
             "t": None if newest is None else rfc3339(newest.time_ms),
             "window": None if window is None else {
                 "end": rfc3339(window.end_ms), "value": window.value, "status": window.status,
-                "quality": q.NAMES[window.quality], "valid_share": window.valid_share, "revision": window.revision,
+                "quality": q.NAMES[window.quality], "valid_share": window.valid_share,
+                "revision": window.revision,
             },
             "readings": counters.channel(channel.symbol).snapshot(),
         }  # fmt: skip
@@ -92,7 +99,7 @@ class Status:
             "faults": journal.faults, "status": journal.status,
         }  # fmt: skip
 
-    # /healthz --------------------------------------------------------------------------------------------------
+    # /healthz -----------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
         """Sentences, empty while all is well."""
@@ -115,7 +122,11 @@ class Status:
             if worker.counters.refused:
                 found.append(f"The destination {id} refuses us: {worker.counters.last_error}")
             elif age_s > LATE_S:
-                found.append(f"The destination {id} is {age_s / 60:.0f} minutes behind: {worker.counters.last_error}")
+                found.append(
+                    f"The destination {id} is {age_s / 60:.0f} minutes behind: {worker.counters.last_error}"
+                )
+            elif worker.counters.last_error and not worker.counters.connected and age_s:
+                found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
         return found
@@ -125,7 +136,7 @@ class Status:
         problems = self.problems()
         return problems[0] if problems else "all is well"
 
-    # /metrics --------------------------------------------------------------------------------------------------
+    # /metrics -----------------------------------------------------------------------------------------------
 
     def families(self) -> dict[str, tuple[str, dict[str, dict[str, Any]]]]:
         """As gateway.metrics.exporter wants them."""
@@ -137,11 +148,18 @@ class Status:
         }
         return {
             "readings": ("channel", {symbol: c.snapshot() for symbol, c in counters.channels.items()}),
-            "documents": ("destination", {id: _numbers(self._destination(id, counters)) for id in self._workers}),
+            "documents": (
+                "destination",
+                {id: _numbers(self._destination(id, counters)) for id in self._workers},
+            ),
             "device": ("device", {id: c.snapshot() for id, c in counters.links.items()}),
+            "bus": ("bus", {id: line.counters.snapshot() for id, line in self._lines.items()}),
             "unit": ("unit", units),
             "journal": ("", {"": _numbers(self._journal())}),
-            "windows": ("", {"": {"closed": self._intake.windows.closed, "forced": self._intake.windows.forced}}),
+            "windows": (
+                "",
+                {"": {"closed": self._intake.windows.closed, "forced": self._intake.windows.forced}},
+            ),
             "polls": ("", {"": {"refused": counters.polls_refused}}),
         }
 

@@ -21,7 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-gateway = typer.Typer(help="The gateway: run it, check its configuration, make a new one.", no_args_is_help=True)
+gateway = typer.Typer(
+    help="The gateway: run it, check its configuration, make a new one.", no_args_is_help=True
+)
 app.add_typer(gateway, name="gateway")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -30,8 +32,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 @app.command()
 @speak
 def demo(
-    dir: Annotated[Path, typer.Option(help="Where everything goes; continued when it exists.")] = Path("demo-data"),
-    seconds: Annotated[float | None, typer.Option(help="Real seconds to run; default: until Ctrl-C.", min=1)] = None,
+    dir: Annotated[Path, typer.Option(help="Where everything goes; continued when it exists.")] = Path(
+        "demo-data"
+    ),
+    seconds: Annotated[
+        float | None, typer.Option(help="Real seconds to run; default: until Ctrl-C.", min=1)
+    ] = None,
     speed: Annotated[float, typer.Option(help="Station seconds per real second.", min=1, max=300)] = 30,
     station: Annotated[
         str, typer.Option(help="wastewater, stack, surface-water or ambient-air.")
@@ -73,7 +79,9 @@ def gateway_run(
 
 @gateway.command("check")
 @speak
-def gateway_check(config: Annotated[Path, typer.Argument(help="The configuration, TOML.")], json: Json = False) -> None:
+def gateway_check(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")], json: Json = False
+) -> None:
     """Report every fault of a configuration at once, with what to write instead.
 
     Example: quantrac gateway check config.toml

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from simulator.child import dying_with_parent
+from tools.people import USED_WRONGLY, Failure
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -27,7 +28,7 @@ class Notifications:
         self.path = path
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(os.path.relpath(path))  # relative: a socket's address may not exceed 107 bytes
+        self._socket.bind(_shortest(path))
         self.status = ""
         self.ready = asyncio.Event()
         self.waiting = asyncio.Event()
@@ -52,6 +53,11 @@ class Notifications:
         self.path.unlink(missing_ok=True)
 
 
+def _shortest(path: Path) -> str:
+    """The path, absolute or from here: a socket's address may not exceed 107 bytes."""
+    return min(str(path.absolute()), os.path.relpath(path), key=len)
+
+
 class GatewayProcess:
     """Runs `quantrac gateway run CONFIG` and keeps it running until `stop()`; `clock` is a simulation's timeline."""
 
@@ -65,7 +71,10 @@ class GatewayProcess:
         self._stopping = False
 
     async def start(self) -> None:
-        """Start it, and return when it is ready, or has read its configuration and waits for a simulated clock."""
+        """Start it, and return when it is ready, or has read its configuration and waits for a simulated clock.
+
+        Failure, with its last words, when it ends before that or takes longer than START_TIMEOUT_S.
+        """
         self.notifications = Notifications(self._socket_path)
         await self._spawn()
         self._watcher = asyncio.create_task(self._watch())
@@ -73,10 +82,11 @@ class GatewayProcess:
         await asyncio.wait({waiting, self._watcher}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if not self.notifications.waiting.is_set():
-            raise RuntimeError(f"the gateway did not start; its last words:\n{self.last_words()}")
+            await self.stop()
+            raise Failure(f"The gateway did not start. The end of {self._log}:\n{self.last_words()}")
 
     async def _spawn(self) -> None:
-        environment = dict(os.environ, NOTIFY_SOCKET=os.path.relpath(self._socket_path))
+        environment = dict(os.environ, NOTIFY_SOCKET=_shortest(self._socket_path))
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tools.cli", *self._arguments,
@@ -88,8 +98,8 @@ class GatewayProcess:
         while True:
             assert self.process is not None
             status = await self.process.wait()
-            if self._stopping or status == 2:  # 2: wrong configuration, starting again would not help
-                return
+            if self._stopping or status == USED_WRONGLY or not self.notifications.waiting.is_set():
+                return  # a wrong configuration, or it never came up: starting again would not help
             self.restarts += 1
             await asyncio.sleep(RESTART_AFTER_S)
             if self._stopping:

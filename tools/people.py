@@ -22,6 +22,10 @@ class UsageError(Exception):
     """The command was used wrongly; its text says what to do instead."""
 
 
+class Failure(Exception):
+    """Something that was started did not do its part; its text says what, and where to look."""
+
+
 def speak(verb: F) -> F:
     """Wrap a verb: what people did wrong is said on stderr with exit status 2, what failed with 1."""
 
@@ -33,7 +37,7 @@ def speak(verb: F) -> F:
             _leave(str(faults), USED_WRONGLY)
         except UsageError as error:
             _leave(str(error), USED_WRONGLY)
-        except (GatewayError, ProtocolError) as error:
+        except (Failure, GatewayError, ProtocolError) as error:
             _leave(str(error), DOES_NOT_HOLD)
         except OSError as error:
             _leave(_os_sentence(error), DOES_NOT_HOLD)

@@ -39,7 +39,6 @@ _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
     "WHERE destination = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?"
 )
-_OLDEST = "SELECT at_ms FROM outbox WHERE destination = ? AND state = 0 ORDER BY id LIMIT 1"
 ERROR_LENGTH_MAX = 500
 """Characters of an error's text that are kept."""
 
@@ -64,23 +63,10 @@ class JournalOutbox:
                 found["delivered"],
                 found["parked"],
             )
-        await self.refresh()
-
-    async def refresh(self) -> None:
-        """Look up since when each destination's oldest document waits. Now and then, for whoever shows it."""
-        for destination, counted in self._counters.destinations.items():
-            rows = await self._journal.read(Reader.rows, _OLDEST, destination)
-            counted.oldest_ms = rows[0][0] if rows else 0
 
     async def queue(self, drafts: Sequence[tuple]) -> None:
         """Queue documents that belong to no window. Durable when this returns."""
         await self._journal.commit(drafts=drafts, now_ms=self._now_ms())
-
-    def queue_soon(self, drafts: Sequence[tuple]) -> None:
-        """Queue documents that may be lost with the process, because what they say is in the journal
-        anyway.
-        """
-        self._journal.submit(drafts=drafts, now_ms=self._now_ms())
 
     # The port -----------------------------------------------------------------------------------------------
 
@@ -100,10 +86,7 @@ class JournalOutbox:
         for (id,) in each:
             destination = self._handed.pop(id, None)
             if destination is not None:
-                counted = self._counters.destination(destination)
-                counted.delivered += 1
-                if not counted.waiting:
-                    counted.oldest_ms = 0
+                self._counters.destination(destination).delivered += 1
 
     async def failed(self, id: int, reason: str, park: bool) -> None:
         """Count an attempt that failed; with `park` the document waits for a person."""
@@ -122,9 +105,6 @@ class JournalOutbox:
 
     def _heard(self, drafts: Sequence[tuple]) -> None:
         """These documents are in the outbox now."""
-        for destination, _, _, _, _, at_ms, _ in drafts:
-            counted = self._counters.destination(destination)
-            if not counted.waiting:
-                counted.oldest_ms = at_ms
-            counted.queued += 1
+        for destination, *_ in drafts:
+            self._counters.destination(destination).queued += 1
             self.event(destination).set()

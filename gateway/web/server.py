@@ -31,7 +31,7 @@ RETRY_S = 30.0
 class Server:
     """Serves until cancelled.
 
-    current: the object of /api/v1/current; problems: sentences, empty while all is well; metrics: Prometheus text.
+    current: the object of /api/v1/current; problems: sentences; metrics: Prometheus text.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Server:
                 await server.serve()
                 return
             except SystemExit:  # uvicorn's way to say that it cannot bind
-                log.warning("the status pages have no port", host=self._host, port=self._port, retry_s=RETRY_S)
+                log.warning(
+                    "the status pages have no port", host=self._host, port=self._port, retry_s=RETRY_S
+                )
             except asyncio.CancelledError:
                 server.should_exit = True
                 raise

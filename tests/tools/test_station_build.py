@@ -256,25 +256,6 @@ def test_the_longest_greeting_is_what_is_measured():
     assert "do not fit" in faults(site)[0]
 
 
-@pytest.mark.parametrize(
-    ("scale", "expected"),
-    [
-        (1.0, (1, 1)),
-        (0.1, (1, 10)),
-        (0.01, (1, 100)),
-        (0.001, (1, 1000)),
-        (10.0, (10, 1)),
-        (3600.0, (3600, 1)),
-        (0.25, (1, 4)),
-        (-0.5, (-1, 2)),
-        (0.0438126, (219063, 5000000)),
-        (1e-9, (1e-9, 1)),
-    ],
-)
-def test_scales_become_exact_ratios(scale, expected):
-    assert ratio(scale) == expected
-
-
 junk = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(

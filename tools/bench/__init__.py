@@ -23,7 +23,7 @@ NAMES = {
 
 
 def run_benches(name: str | None, seconds: float, as_json: bool) -> int:
-    """Run one bench or all; prints each result. Returns the exit status: 1 when one of them lost something."""
+    """Run one bench or all; prints each result. Returns the exit status: 1 when one lost or mixed up something."""
     if name is not None and name not in NAMES:
         raise UsageError(f'There is no bench "{name}": write one of {", ".join(NAMES)}.')
     console = Console(stderr=True)
@@ -35,7 +35,7 @@ def run_benches(name: str | None, seconds: float, as_json: bool) -> int:
             print(json.dumps(result), flush=True)
         else:
             _print(result)
-        if result.get("lost"):
+        if result.get("lost") or result.get("wrong"):
             status = DOES_NOT_HOLD
     return status
 

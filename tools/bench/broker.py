@@ -19,6 +19,7 @@ import paho.mqtt.client as paho
 from simulator.broker import Broker
 from simulator.modbus_load import origin
 from tools.demo.site import HOST, free_port
+from tools.people import Failure
 
 START_S_MAX = 10.0
 TOPIC = "quantrac/#"
@@ -35,7 +36,7 @@ def running_broker(folder: Path) -> Iterator[tuple[str, int]]:
             with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
                 break
             if time.monotonic() > deadline:
-                raise RuntimeError("the broker did not start")
+                raise Failure("The broker did not start: is its port free, and is Mosquitto whole?")
             time.sleep(0.05)
         yield ("mosquitto" if program else "the simulator's"), port
 
@@ -43,9 +44,16 @@ def running_broker(folder: Path) -> Iterator[tuple[str, int]]:
 @contextlib.contextmanager
 def _mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
     config = folder / "mosquitto.conf"
-    lines = [f"listener {port} {HOST}", "allow_anonymous true", f"user {getpass.getuser()}", "max_queued_messages 0"]
+    lines = [
+        f"listener {port} {HOST}",
+        "allow_anonymous true",
+        f"user {getpass.getuser()}",
+        "max_queued_messages 0",
+    ]
     config.write_text("\n".join([*lines, "max_inflight_messages 0"]) + "\n")
-    process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
@@ -89,7 +97,7 @@ class Subscriber:
         client.connect(HOST, port)
         client.loop_start()
         if not subscribed.wait(START_S_MAX):
-            raise RuntimeError("the broker did not let us subscribe")
+            raise Failure("The broker did not let us subscribe.")
         self._client = client
 
     def _message(self, client: object, data: object, received: paho.MQTTMessage) -> None:

@@ -18,6 +18,7 @@ from tools.bench.measure import cost_of, machine
 from tools.demo.audit import count_journal
 from tools.demo.site import HOST, free_port, table
 from tools.gateway_process import GatewayProcess
+from tools.people import Failure
 
 DEVICES = 4
 PROBE_FRAMES = 4000
@@ -49,7 +50,9 @@ async def _measure(frames: int) -> dict[str, Any]:
         took, after = time.monotonic() - began, cost_of(gateway.process.pid)
         await gateway.stop()
         if wrong:
-            raise RuntimeError(f"the load broke off: {wrong[0]}; the gateway's last words:\n{gateway.last_words()}")
+            raise Failure(
+                f"The load broke off: {wrong[0]}. The gateway's last words:\n{gateway.last_words()}"
+            )
         held, windows = 0, 0
         for device, key in keys.items():
             count = count_journal(path / "gateway" / "journal.db", device, key, f"device/{device}")
@@ -66,7 +69,10 @@ async def _measure(frames: int) -> dict[str, Any]:
 
 def _write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:
     parts = [
-        table("[station]", {"province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater"}),
+        table(
+            "[station]",
+            {"province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater"},
+        ),
         table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": free_port()}}),
     ]
     for device, key in keys.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import cost_of, machine
+from tools.people import Failure
 
 SETTLE_S = 10.0
 """Start-up and the fast first half hour: what is measured begins after them, the peak includes them."""
@@ -39,7 +40,7 @@ def run(seconds: float) -> dict[str, Any]:
             time.sleep(0.5)
         out, _ = demo.communicate()
     if not samples or demo.returncode:
-        raise RuntimeError(f"the demo did not run through (status {demo.returncode})")
+        raise Failure(f"The demo did not run through (status {demo.returncode}): see what it said above.")
     summary = json.loads(out[out.index("{") :])
     used = samples[-1].cpu_s - samples[0].cpu_s
     return {

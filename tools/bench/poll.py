@@ -60,7 +60,9 @@ def _load(instruments: int, poll_ms: int, seconds: float) -> dict[str, Any]:
     return {"instruments": instruments, "poll_ms": poll_ms, "broker": broker, **found}
 
 
-async def _measure(path: Path, ports: list[int], mqtt_port: int, poll_ms: int, seconds: float) -> dict[str, Any]:
+async def _measure(
+    path: Path, ports: list[int], mqtt_port: int, poll_ms: int, seconds: float
+) -> dict[str, Any]:
     web_port = free_port()
     config = path / "config.toml"
     config.write_text(_config(ports, mqtt_port, web_port, poll_ms), encoding="utf-8")
@@ -110,7 +112,9 @@ def _pending(journal: Path, last: int) -> tuple[int, int | None]:
     """(documents not yet confirmed up to number `last`, the newest of them)."""
     connection = connect_to_read(journal)
     try:
-        return connection.execute("SELECT count(*), max(id) FROM outbox WHERE state = 0 AND id <= ?", (last,)).fetchone()
+        return connection.execute(
+            "SELECT count(*), max(id) FROM outbox WHERE state = 0 AND id <= ?", (last,)
+        ).fetchone()
     finally:
         connection.close()
 
@@ -132,7 +136,9 @@ def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> st
         table("[[destination]]", {"id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["readings"]}),
     ]  # fmt: skip
     for i, port in enumerate(ports):
-        parts.append(table("[[bus]]", {"id": f"b{i}", "link": f"modbus-tcp://{HOST}:{port}", "timeout_ms": 500}))
+        parts.append(
+            table("[[bus]]", {"id": f"b{i}", "link": f"modbus-tcp://{HOST}:{port}", "timeout_ms": 500})
+        )
         parts += [
             table("[[channel]]", {
                 "symbol": f"I{i}Q{q}", "unit": "mg/l",

@@ -30,7 +30,9 @@ async def _run() -> dict[str, Any]:
         scene = load_scene("wastewater")
         site = sites.open_site(Path(folder) / "site", scene)
         (site.keys / "province.hostkey").write_text(await _host_key(site), encoding="ascii")
-        sites.write_config(site, scene, sites.free_port(), sites.free_port(), sites.free_port(), sites.free_port())
+        sites.write_config(
+            site, scene, sites.free_port(), sites.free_port(), sites.free_port(), sites.free_port()
+        )
         fix_timeline(site.timeline, None, 1)
         for _ in range(STARTS):
             gateway = GatewayProcess(site.config, site.timeline, site.run)
@@ -52,5 +54,7 @@ async def _run() -> dict[str, Any]:
 
 
 async def _host_key(site: sites.Site) -> str:
-    receiver = SftpReceiver(site.province, sites.HOST, 0, sites.SFTP_USER, "-", site.run / "province_host_key")
+    receiver = SftpReceiver(
+        site.province, sites.HOST, 0, sites.SFTP_USER, "-", site.run / "province_host_key"
+    )
     return receiver.public_line + "\n"

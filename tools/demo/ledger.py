@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ class Ledger:
         self._devices: dict[int, dict[str, Any]] = {}
         self._names: list[str] = []
         self.last_ms: int | None = None
+        for name in ("ledger.jsonl", "province.jsonl"):
+            _cut(run / name)
         for row in _rows(run / "ledger.jsonl"):
             self._take(row)
         for row in _rows(run / "province.jsonl"):
@@ -80,14 +83,14 @@ class Ledger:
         return list(self._names)
 
 
+def _cut(path: Path) -> None:
+    """Cut off a last line that a kill left half written: what is appended would become part of it."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON lines file; a last one that a kill cut short is left out."""
+    """The lines of a JSON lines file; none when it is not there."""
     if not path.exists():
         return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,8 +1,8 @@
 """The demo's folder: what a technician and a facility would have written there, for a station of one kind.
 
-    config.toml          the gateway's configuration          gateway/keys/     its secrets, mode 0600
-    device/station.json  the device's configuration           run/              sockets, clock, logs of this run
-    province/            what the department received         national/         what the nation received
+config.toml          the gateway's configuration          gateway/keys/     its secrets, mode 0600
+device/station.json  the device's configuration           run/              sockets, clock, logs of this run
+province/            what the department received         national/         what the nation received
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def open_site(directory: Path, scene: Scene) -> Site:
     site = Site(directory.resolve())
     marker = site.dir / "demo.json"
     if site.dir.exists() and any(site.dir.iterdir()):
-        if not marker.exists():
+        kind = _kind(marker)
+        if kind is None:
             raise UsageError(f"{directory} is not empty and not a demo's folder: name another with --dir.")
-        kind = json.loads(marker.read_text(encoding="utf-8"))["station"]
         if kind != scene.kind:
             raise UsageError(
                 f"{directory} holds a {kind} station: name another folder with --dir, or --station {kind}."
@@ -108,6 +108,14 @@ def open_site(directory: Path, scene: Scene) -> Site:
     _secret(site.keys / f"{DEVICE_ID}.link", secrets.token_hex(32))
     _secret(site.keys / "province.password", secrets.token_urlsafe(18))
     return site
+
+
+def _kind(marker: Path) -> str | None:
+    """The kind of station that a demo's folder says it holds; None when it is no demo's folder."""
+    try:
+        return str(json.loads(marker.read_text(encoding="utf-8"))["station"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _secret(path: Path, text: str) -> None:
@@ -128,7 +136,9 @@ def write_device(site: Site, scene: Scene) -> None:
     temporary.replace(path)
 
 
-def write_config(site: Site, scene: Scene, web_port: int, bus_port: int, sftp_port: int, mqtt_port: int) -> None:
+def write_config(
+    site: Site, scene: Scene, web_port: int, bus_port: int, sftp_port: int, mqtt_port: int
+) -> None:
     """The gateway's configuration, as a facility would write it."""
     parts = [
         "# The demo station's gateway. Written at every start of the demo: copy it before you change it.\n",

@@ -29,7 +29,10 @@ def render(current: dict[str, Any] | None, received: dict[str, int], page: str, 
     current: the gateway's /api/v1/current; received: what each receiver holds; note: a line about what is going on.
     """
     if current is None:
-        return Group(Text(f"the gateway does not answer at {page} (starting, or it was stopped)", style="yellow"), Text(note))
+        return Group(
+            Text(f"the gateway does not answer at {page} (starting, or it was stopped)", style="yellow"),
+            Text(note),
+        )
     station = current["station"]
     channels = Table(title=f"{station['name']} · {station['code']} · {current['t']}")
     for column, justify in (
@@ -58,4 +61,6 @@ def render(current: dict[str, Any] | None, received: dict[str, int], page: str, 
             row["id"], str(row["delivered"]), str(row["backlog"]),
             "-" if age is None else f"{age:.0f} s", str(received.get(row["id"], "-")), row["last_error"] or "",
         )  # fmt: skip
-    return Group(channels, sent, Text(f"{page}api/v1/current   {page}metrics   {page}healthz", style="dim"), Text(note))
+    return Group(
+        channels, sent, Text(f"{page}api/v1/current   {page}metrics   {page}healthz", style="dim"), Text(note)
+    )

@@ -42,6 +42,7 @@ class LinkCounters(Counted):
         "journaled",  # frames on disk
         "noise",  # stretches between zeros that were no frame: damaged, or garbage
         "noise_bytes",  # bytes in them
+        "not_averaged",  # records that are journaled and in no window, by a mistake of ours
         "pauses",  # times reading was paused because the disk could not follow
         "readings",  # readings in accepted frames
         "refused",  # messages that a device does not send

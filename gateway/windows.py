@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from gateway.accumulate import Cell, Outcome
 from protocol import cbor
 from protocol import quality as q
-from protocol.calibration import engineering
+from protocol.calibration import check, engineering
+from protocol.errors import ConfigError
 from protocol.messages import Readings
 
 START_GRACE_S = 30.0
@@ -219,7 +220,14 @@ class Lane:
         while len(self.tables) > TABLES_MAX:
             del self.tables[min(self.tables)]
         for quantity, _, calibration, points in table:
-            self.points[quantity, calibration] = points
+            try:
+                check(points)
+            except ConfigError:
+                self.points.pop(
+                    (quantity, calibration), None
+                )  # as one that nobody told us: FAULT, see _one()
+            else:
+                self.points[quantity, calibration] = points
         if boot >= max(self.tables):
             intervals = {quantity: interval_ms for quantity, interval_ms, _, _ in table}
             for state in self.states:

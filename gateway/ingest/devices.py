@@ -10,6 +10,8 @@ Rule 2: a frame is journaled exactly as it was authenticated.
 Rule 3: an acknowledgement names what is on disk, never what was merely taken: committed() comes from the
         journal.
 Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py) and never ends the link.
+Rule 5: what the session has accepted is journaled, whatever happens to it on the way to its window: an accepted
+        record that is left out would be acknowledged together with the next one.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from typing import Any, NamedTuple
 
 from gateway.counters import LinkCounters
 from gateway.journal.kinds import EVENT, FRAME, HELLO
+from gateway.logs import get_logger
 from gateway.windows import Lane
 from protocol import cbor, framing, session
 from protocol.cose import Mac0, kid_of
 from protocol.errors import AuthError, CodecError
 from protocol.messages import Event, Hello, Readings, Result, decode, encode
 
-SILENT = (session.STALE, session.REFUSE)
-"""Verdicts that are not answered."""
+log = get_logger("device")
 
 
 class Moment(NamedTuple):
@@ -41,8 +43,18 @@ class Moment(NamedTuple):
         return self.mono_ns / 1e9
 
 
+class Stream:
+    """One connection's bytes: what is half-way, and how many authentic frames it has brought."""
+
+    __slots__ = ("authentic", "decoder")
+
+    def __init__(self) -> None:
+        self.decoder = framing.Decoder()
+        self.authentic = 0
+
+
 class DeviceIngest:
-    """Lives as long as the process, whatever links come and go; connected() begins a new stream of bytes.
+    """Lives as long as the process, whatever links come and go, each with a Stream of its own.
 
     `source` is the journal's number of this device, `position` what it holds of it.
     """
@@ -66,25 +78,24 @@ class DeviceIngest:
         )
         self._source = source
         self._mac = Mac0(device, key)
-        self._decoder = framing.Decoder()
-        self._noise = (0, 0)  # of decoders that have gone
+        self._stream = Stream()
         self._on_result = on_result
 
-    def connected(self) -> None:
-        """A new link: what the old one left half-way is dropped."""
-        self._noise = (self._noise[0] + self._decoder.noise, self._noise[1] + self._decoder.noise_bytes)
-        self._decoder = framing.Decoder()
-        self.counters.connections += 1
+    def feed(self, data: bytes, moment: Moment, stream: Stream | None = None) -> tuple[list[tuple], bytes]:
+        """Bytes as they came -> (entries to be journaled in this order, bytes to be sent back at once).
 
-    def feed(self, data: bytes, moment: Moment) -> tuple[list[tuple], bytes]:
-        """Bytes as they came -> (entries to be journaled in this order, bytes to be sent back at once)."""
+        `stream` is the connection they came on; without one there is only one.
+        """
+        stream = stream or self._stream
+        decoder = stream.decoder
+        noise, noise_bytes = decoder.noise, decoder.noise_bytes
         entries: list[tuple] = []
         answer = b""
         now_ms, mono_ns, _ = moment
         mono_ms, mono_s = mono_ns // 1_000_000, mono_ns / 1e9
         unseal, receive, add, source = self._mac.open, self.session.receive, self.lane.add, self._source
         counters = self.counters
-        bodies = self._decoder.feed(data)
+        bodies = decoder.feed(data)
         for body in bodies:
             try:
                 message = decode(unseal(body))
@@ -94,11 +105,16 @@ class DeviceIngest:
             except CodecError:
                 counters.undecodable += 1
                 continue
+            stream.authentic += 1
             verdict = receive(message)
             if verdict is session.ACCEPT:
                 if type(message) is Readings:
                     boot, first_seq, _, _, rows = message
-                    first_ms, last_ms = add(message, now_ms, mono_s)
+                    try:
+                        first_ms, last_ms = add(message, now_ms, mono_s)
+                    except Exception:  # rule 5: ours to mend, and no reason to lose the record
+                        first_ms = last_ms = None
+                        self._not_averaged()
                     last_seq = first_seq + len(rows) - 1
                     counters.readings += len(rows)
                 else:
@@ -111,10 +127,16 @@ class DeviceIngest:
                 answer += self._other(verdict, message, body, moment, entries)
         counters.bytes += len(data)
         counters.frames += len(bodies)
-        counters.noise = self._noise[0] + self._decoder.noise
-        counters.noise_bytes = self._noise[1] + self._decoder.noise_bytes
+        counters.noise += decoder.noise - noise
+        counters.noise_bytes += decoder.noise_bytes - noise_bytes
         counters.unrouted = self.lane.unrouted
         return entries, answer
+
+    def _not_averaged(self) -> None:
+        """A record that our arithmetic tripped over: it is journaled, and no window has it."""
+        self.counters.not_averaged += 1
+        if self.counters.not_averaged == 1:
+            log.exception("a record could not be averaged: it is in the journal", device=self.device)
 
     def _count_stranger(self, body: bytes) -> None:
         kid = kid_of(body)

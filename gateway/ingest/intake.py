@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.ingest import polls, replay
-from gateway.ingest.devices import DeviceIngest, Moment
+from gateway.ingest.devices import DeviceIngest, Moment, Stream
 from gateway.ingest.raw import RawFeed
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import CONFIGURATION, EVENT, WINDOW
@@ -160,11 +160,13 @@ class Intake:
 
     # Readings -----------------------------------------------------------------------------------------------
 
-    def feed(self, device: DeviceIngest, data: bytes, flush: Callable[[], None]) -> bytes:
+    def feed(
+        self, device: DeviceIngest, data: bytes, flush: Callable[[], None], stream: Stream | None = None
+    ) -> bytes:
         """Bytes of a device's link. Returns what to send at once; flush() is called when an acknowledgement
         is due.
         """
-        entries, answer = device.feed(data, self._now())
+        entries, answer = device.feed(data, self._now(), stream)
         if entries:
             taken = device.lane.read_now()
 

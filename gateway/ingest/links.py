@@ -1,7 +1,8 @@
 """The wires of station devices: serial ports and listening TCP sockets. Bytes to and from intake.py, nothing
 else.
 
-Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing it.
+Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing it, with
+        its first authentic frame. Whoever only connects, or sends anything else, disturbs nobody.
 Rule 2: a link that is away is opened again with a growing pause; that is a warning, never the end of the
         gateway.
 Rule 3: when the journal is full the link stops reading: the device's own sending then stops (back-pressure).
@@ -14,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import termios
 from typing import Any
 
-from gateway.ingest.devices import DeviceIngest
+from gateway.ingest.devices import DeviceIngest, Stream
 from gateway.ingest.intake import Intake
 from gateway.logs import get_logger
 
@@ -26,6 +28,8 @@ REOPEN_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before a serial port or a listening address is tried again; the last one repeats."""
 UNREAD_BYTES_MAX = 16 * 1024
 """Bytes of answers waiting to be sent, from which on further acknowledgements are left out."""
+STRANGERS_MAX = 8
+"""Connections to one device's port that may stand without having shown an authentic frame."""
 KEEPALIVE_S = 15
 """Silence on TCP after which the connection is tested; lost after four tests."""
 
@@ -39,20 +43,37 @@ class DeviceLink:
         self.intake = intake
         self.device = device
         self.live: _Connection | None = None
+        self.strangers: list[_Connection] = []  # that have not yet shown an authentic frame, oldest first
         self._flushing = False
+
+    def arrived(self, connection: _Connection) -> None:
+        """Somebody has connected; of too many who show nothing the oldest goes."""
+        self.strangers.append(connection)
+        if len(self.strangers) > STRANGERS_MAX:
+            self.strangers[0].end()
 
     def take_over(self, connection: _Connection) -> None:
         """`connection` is the live one from now on."""
         old, self.live = self.live, connection
+        self.strangers.remove(connection)
         if old is not None:
-            old.transport.abort() if hasattr(old.transport, "abort") else old.transport.close()
-        self.device.connected()
+            old.end()
+        self.device.counters.connections += 1
         self.device.counters.connected = 1
+        log.info("device link up", device=self.device.device)
 
-    def gone(self, connection: _Connection) -> None:
-        if self.live is connection:
+    def gone(self, connection: _Connection, reason: str) -> None:
+        if connection in self.strangers:
+            self.strangers.remove(connection)
+        elif self.live is connection:
             self.live = None
             self.device.counters.connected = 0
+            log.warning("device link down", device=self.device.device, reason=reason)
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for connection in [*self.strangers, *([self.live] if self.live else [])]:
+            connection.transport.close()
 
     def flush_soon(self) -> None:
         """Send what acknowledgement is due once everything of this turn of the loop is settled."""
@@ -74,6 +95,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, link: DeviceLink):
         self._link = link
+        self._stream = Stream()
+        self._ended = False
         self.transport: Any = None
         self.lost = asyncio.get_running_loop().create_future()
 
@@ -82,14 +105,15 @@ class _Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             _keep_alive(sock)
-        self._link.take_over(self)
-        log.info("device link up", device=self._link.device.device)
+        self._link.arrived(self)
 
     def data_received(self, data: bytes) -> None:
         link = self._link
-        if link.live is not self:
+        if self._ended:
             return  # replaced: what still trickles in belongs to nobody
-        answer = link.intake.feed(link.device, data, link.flush_soon)
+        answer = link.intake.feed(link.device, data, link.flush_soon, self._stream)
+        if link.live is not self and self._stream.authentic:
+            link.take_over(self)
         if answer and self.transport.get_write_buffer_size() < UNREAD_BYTES_MAX:
             self.transport.write(answer)
         if link.intake.journal.full:
@@ -97,15 +121,17 @@ class _Connection(asyncio.Protocol):
             self.transport.pause_reading()
             link.intake.journal.when_room(self._resume)
 
+    def end(self) -> None:
+        """Drop the connection, at once."""
+        self._ended = True
+        self.transport.abort() if hasattr(self.transport, "abort") else self.transport.close()
+
     def _resume(self) -> None:
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._link.gone(self)
-        log.warning(
-            "device link down", device=self._link.device.device, reason=str(exc or "closed by the device")
-        )
+        self._link.gone(self, str(exc or "closed by the device"))
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -156,8 +182,7 @@ class TcpDeviceLink(DeviceLink):
         if self._server is not None:
             self._server.close()
             self._server = None
-        if self.live is not None:
-            self.live.transport.close()
+        self.hang_up()
 
 
 class SerialDeviceLink(DeviceLink):
@@ -177,7 +202,7 @@ class SerialDeviceLink(DeviceLink):
 
     async def run(self) -> None:
         """Hold the port open until cancelled; a port that is away is tried again."""
-        from serial import SerialException  # here, so that a gateway without serial links does not load it
+        # Here, so that a gateway without serial links does not load it.
         from serial_asyncio_fast import create_serial_connection
 
         loop = asyncio.get_running_loop()
@@ -188,10 +213,8 @@ class SerialDeviceLink(DeviceLink):
                     _, connection = await create_serial_connection(
                         loop, lambda: _Connection(self), self._path, **self._port
                     )
-                except (SerialException, OSError, ValueError) as error:
-                    if attempt < len(
-                        REOPEN_S
-                    ):  # then it is known to be away: one line a minute would say no more
+                except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
+                    if attempt < len(REOPEN_S):  # then it is known to be away: more lines would say no more
                         log.warning(
                             "serial port cannot be opened",
                             device=self.device.device,
@@ -209,8 +232,7 @@ class SerialDeviceLink(DeviceLink):
             self.close()
 
     def close(self) -> None:
-        if self.live is not None:
-            self.live.transport.close()
+        self.hang_up()
 
 
 def link_of(intake: Intake, device: DeviceIngest, link: Any) -> TcpDeviceLink | SerialDeviceLink:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = get_logger("replay")
 
+log = get_logger("replay")
+
 NEVER_S = float("-inf")
 
 

@@ -209,3 +209,28 @@ def test_payloads_of_nothing_are_refused():
     for data in (b"", b"\xd1\x84", bytes(100)):
         with pytest.raises(CodecError):
             payload_of(data)
+
+
+def test_an_accepted_record_is_journaled_whatever_the_arithmetic_says(monkeypatch):
+    """Left out, it would be acknowledged together with the next one: lost for good."""
+    device = ingest()
+    device.feed(wire(hello()), MOMENT)
+    add = device.lane.add
+
+    def poisoned(message, now_ms, mono_s):
+        if message.first_seq == 11:
+            raise ZeroDivisionError
+        return add(message, now_ms, mono_s)
+
+    monkeypatch.setattr(device.lane, "add", poisoned)
+    entries, _ = device.feed(b"".join(wire(readings(1, first)) for first in (1, 11, 21)), MOMENT)
+    assert [(entry[3], entry[7]) for entry in entries if entry[0] == FRAME][1] == (11, None)
+    assert [entry[3] for entry in entries if entry[0] == FRAME] == [1, 11, 21]
+    assert counts(device)["not_averaged"] == 1
+
+
+def test_calibration_points_that_cannot_be_used_are_as_good_as_unknown():
+    device = ingest()
+    device.feed(wire(hello()), MOMENT)
+    device.lane.describe(1, [("cod", 1000, 7, ((1.0, 0.0), (1.0, 10.0)))])
+    assert ("cod", 7) not in device.lane.points

@@ -7,7 +7,7 @@ import os
 import tty
 from random import Random
 
-from gateway.ingest.links import SerialDeviceLink
+from gateway.ingest.links import STRANGERS_MAX, SerialDeviceLink
 from gateway.journal import journal as journal_module
 from gateway.journal.kinds import FRAME, POLL
 from gateway.journal.reader import Reader
@@ -208,7 +208,7 @@ def test_a_serial_link_through_a_pty(tmp_path):
             link = SerialDeviceLink(rig.intake, rig.intake.devices["st-01"], os.ttyname(slave))
             rig.links["st-01"].close()
             running = asyncio.create_task(link.run())
-            await until(lambda: link.live is not None)
+            await until(lambda: link.strangers)
             decoder, got = framing.Decoder(), []
 
             async def exchange(data: bytes, wanted) -> object:
@@ -251,6 +251,9 @@ def test_a_port_that_is_not_there_is_tried_again(tmp_path):
             assert not running.done() and link.live is None
             master, slave = os.openpty()
             path.symlink_to(os.ttyname(slave))
+            await until(lambda: link.strangers)
+            tty.setraw(slave)
+            os.write(master, wire(hello()))
             await until(lambda: link.live is not None)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -274,5 +277,32 @@ def test_an_address_that_is_taken_is_tried_again(tmp_path):
             await until(lambda: other._server is not None)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_whoever_only_connects_disturbs_nobody(tmp_path):
+    """A port scanner, a monitor, garbage: the live device stays, until another connection is authentic."""
+
+    async def main():
+        async with Rig(tmp_path / "journal.db") as rig:
+            link = rig.links["st-01"]
+            _, device = await asyncio.open_connection("127.0.0.1", link.port)
+            device.write(wire(hello()))
+            await until(lambda: link.live is not None)
+            live = link.live
+            others = []
+            for number in range(STRANGERS_MAX + 3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
+                writer.write(b"GET / HTTP/1.0\r\n\r\n\0" * (number % 2))
+                others.append((reader, writer))
+            await until(lambda: len(link.strangers) == STRANGERS_MAX)
+            device.write(wire(readings(1, 1)))
+            await until(lambda: rig.intake.counters.link("st-01").journaled > 1)
+            assert link.live is live
+            others[-1][1].write(b"\0" + wire(hello(nonce=2)))
+            await until(lambda: link.live is not live)
+            for _, writer in [*others, (None, device)]:
+                writer.close()
 
     asyncio.run(main())

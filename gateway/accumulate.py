@@ -4,6 +4,7 @@ Rule 1: the mean is that of exact sums (math.fsum, carried on as a pair of float
         of readings nor where a sum was interrupted shows in it: a recomputed window equals the first one bit
         for bit.
 Rule 2: a number always comes out: the mean of what is good, else of what there is, else the last good value.
+        Only a channel that never had a value has none: a number would be invented.
 Rule 3: the status is that of the reason that explains most of what is missing; 01 before 02 when they are
         equal.
 """
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
     one.
     """
 
-    value: float
+    value: float | None  # None where no value was ever known
     quality: int
     valid: int
     expected: int
@@ -133,7 +134,7 @@ class Cell:
                 self.total.mean(), quality, valid, expected, share, self.minimum, self.maximum, last
             )
         value = self._mean_of_all() if self.others is not None else last
-        return Outcome(0.0 if value is None else value, quality, 0, expected, share, None, None, last)
+        return Outcome(value, quality, 0, expected, share, None, None, last)
 
     def _mean_of_all(self) -> float:
         """Mean of all readings with a value, none of which is valid."""

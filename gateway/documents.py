@@ -6,6 +6,7 @@ Rule 2: a file destination gets revision 1 only. The receiving software skips ev
         at or before the newest it has processed, and the name is a function of the stamp: a second version
         under the same name would at best be ignored, at worst be half of what the department compares
         with. Later revisions stay in the journal, and go to brokers, which can tell them apart.
+        Nor does it get windows of a time in which nothing was running (decisions/0004).
 Rule 3: a channel that never had a number is left out of a file (the format has no way to say "none" that
         the receiver does not read as 0), and stands in a message with value null. A file without any line
         is not sent.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.config import FileDestination, MqttDestination
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
+from gateway.windows import OFF
 
 if TYPE_CHECKING:
     from gateway.config import Config, Destination
@@ -65,7 +67,7 @@ def _window_draft(
     station = config.station
     key = f"window/{station.code}/{stamp(label_ms)}/{revision}"
     if isinstance(destination, FileDestination):
-        if revision != FIRST_REVISION:
+        if revision != FIRST_REVISION or all(window.reason == OFF for window in group):
             return None
         body = provincial.render(config.channel, group, label_ms)
         if not body:

@@ -33,20 +33,25 @@ class Logger:
     def error(self, event: str, **fields: Any) -> None:
         self._say(logging.ERROR, event, fields)
 
-    def _say(self, level: int, event: str, fields: dict[str, Any]) -> None:
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error of ours, with the traceback of the exception that is being handled."""
+        self._say(logging.ERROR, event, fields, exc_info=True)
+
+    def _say(self, level: int, event: str, fields: dict[str, Any], exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
             self._logger.log(
-                level, "%s", " ".join([event, *(f"{key}={_shown(fields[key])}" for key in fields)])
+                level,
+                "%s",
+                " ".join([event, *(f"{key}={_shown(fields[key])}" for key in fields)]),
+                exc_info=exc_info,
             )
 
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return (
-        text
-        if text and text.isprintable() and not set(text) & set(' "=')
-        else json.dumps(text, ensure_ascii=False)
-    )
+    if text and text.isprintable() and not set(text) & set(' "='):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())  # whatever could end the line is escaped
 
 
 def get_logger(name: str) -> Logger:

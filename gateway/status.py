@@ -42,7 +42,9 @@ class Status:
     def closed(self, windows: list[Window]) -> None:
         """Hear of windows as they close, to show the newest of each channel."""
         for window in windows:
-            self._newest[window.symbol] = window
+            known = self._newest.get(window.symbol)
+            if known is None or window.start_ms >= known.start_ms:  # not a new revision of an older one
+                self._newest[window.symbol] = window
 
     # /api/v1/current ----------------------------------------------------------------------------------------
 
@@ -122,9 +124,8 @@ class Status:
             if worker.counters.refused:
                 found.append(f"The destination {id} refuses us: {worker.counters.last_error}")
             elif age_s > LATE_S:
-                found.append(
-                    f"The destination {id} is {age_s / 60:.0f} minutes behind: {worker.counters.last_error}"
-                )
+                why = f": {worker.counters.last_error}" if worker.counters.last_error else "."
+                found.append(f"The destination {id} is {age_s / 60:.0f} minutes behind{why}")
             elif worker.counters.last_error and not worker.counters.connected and age_s:
                 found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:

@@ -28,6 +28,9 @@ START_GRACE_S = 30.0
 """After the gateway's start no window closes by its grace alone for so long: devices reconnect within
 seconds.
 """
+BACK_GRACE_S = 600.0
+"""... and no window of the time before the start without a source that was not heard of since: a device's own
+start, its radio, its port may take minutes. Below the 15 minutes after which a receiver shows it offline."""
 LIVELY_S = 10.0
 """A source heard of within so many seconds is alive; when it lags it is delivering a backlog."""
 HOLD_MAX_S = 3600.0
@@ -56,6 +59,9 @@ CHANNELS_MAX = 256
 """Channel numbers on the wire are 0 to 255."""
 
 LATE = "late data"
+"""Reason of a revision."""
+OFF = "nothing was running"
+"""Reason of a window from before the gateway's start that no source has a reading for (decisions/0004)."""
 
 
 class Window(NamedTuple):
@@ -66,7 +72,7 @@ class Window(NamedTuple):
     start_ms: int
     end_ms: int
     revision: int
-    value: float
+    value: float | None  # None where no value was ever known
     quality: int
     status: str
     count: int  # pyright: ignore[reportIncompatibleMethodOverride] - the contract's word
@@ -110,6 +116,7 @@ class Settings(NamedTuple):
     valid_share_min: float = 0.75
     grace_ms: int = 120_000
     start_grace_s: float = START_GRACE_S
+    back_grace_s: float = BACK_GRACE_S
     hold_max_s: float = HOLD_MAX_S
 
 
@@ -193,6 +200,7 @@ class Lane:
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
         self._windows = windows
         self._hold_from_s: float | None = None
+        self._hold_progress = -1
         self._boot = -1
         self._routes: list[tuple[ChannelState, ...]] = []  # by channel number, of self._boot
         self._names: list[str] = []
@@ -389,12 +397,20 @@ class Lane:
         """Whether it is delivering readings from before `end_ms` just now, and not for longer than the
         bound.
         """
-        if self.progress >= end_ms or mono_s - self.heard_s > LIVELY_S:
+        if mono_s - self.heard_s > LIVELY_S:
             self._hold_from_s = None
             return False
-        if self._hold_from_s is None:
-            self._hold_from_s = mono_s
+        if self._hold_from_s is None or self._gains(mono_s - self._hold_from_s):
+            self._hold_from_s, self._hold_progress = mono_s, self.progress
         return mono_s - self._hold_from_s <= hold_max_s
+
+    def _gains(self, held_s: float) -> bool:
+        """Whether its backlog has become shorter while it was waited for, a minute at the least."""
+        return held_s >= 60 and self.progress - self._hold_progress > held_s * 1000
+
+    def keeps_up(self) -> None:
+        """It is not waited for: the next wait has its whole bound again."""
+        self._hold_from_s = None
 
     def newest(self, state: ChannelState) -> Newest | None:
         """The newest reading of one of its channels (the time of one that went the fast way is the lane's
@@ -437,7 +453,9 @@ class Windows:
     journal.
     """
 
-    def __init__(self, channels: Sequence[Channel], settings: Settings, mono_s: float = 0.0):
+    def __init__(
+        self, channels: Sequence[Channel], settings: Settings, mono_s: float = 0.0, now_ms: int = -(1 << 62)
+    ):
         self.settings = settings
         self.states = [ChannelState(channel) for channel in channels]
         names = dict.fromkeys(channel.source for channel in channels)
@@ -450,6 +468,7 @@ class Windows:
         self.forced = 0  # windows closed early because too many were open
         self.closed = 0  # windows closed
         self._started_s = mono_s
+        self._started_ms = now_ms
         self._virgin = True  # nothing was ever closed: the first window may still move back
         self._open_cells = 0
         self._late: dict[int, _LateWindow] = {}  # by start
@@ -505,14 +524,23 @@ class Windows:
         if self.next_ms is None or not self.lanes:
             return None
         end_ms = self.next_ms + self.settings.length_ms
-        lagging = [lane for lane in self.lanes.values() if lane.progress < end_ms]
+        lagging = []
+        for lane in self.lanes.values():
+            if lane.progress < end_ms:
+                lagging.append(lane)
+            else:
+                lane.keeps_up()
         if not lagging:
             return self.next_ms
         if self._open_cells > OPEN_CELLS_MAX:
             self.forced += 1
             return self.next_ms
-        if now_ms < end_ms + self.settings.grace_ms or mono_s < self._started_s + self.settings.start_grace_s:
+        since_start_s = mono_s - self._started_s
+        if now_ms < end_ms + self.settings.grace_ms or since_start_s < self.settings.start_grace_s:
             return None
+        was_off = end_ms <= self._started_ms and since_start_s < self.settings.back_grace_s
+        if was_off and any(lane.heard_s == float("-inf") for lane in lagging):
+            return None  # somebody may still hold its readings
         if any([lane.worth_waiting(end_ms, mono_s, self.settings.hold_max_s) for lane in lagging]):
             return None
         return self.next_ms
@@ -520,6 +548,8 @@ class Windows:
     def close(self, start_ms: int, revision: int = 1, reason: str = "") -> list[Window]:
         """Close the window and return its rows, in the order of the channels."""
         rows = []
+        if start_ms + self.settings.length_ms <= self._started_ms and not self._holds_readings(start_ms):
+            reason = OFF
         for state in self.states:
             cell = state.cells.pop(start_ms, None)
             if cell is None:
@@ -538,6 +568,9 @@ class Windows:
         self._virgin = False
         self.closed += 1
         return rows
+
+    def _holds_readings(self, start_ms: int) -> bool:
+        return any(start_ms in state.cells for state in self.states)
 
     def skip(self, now_ms: int) -> tuple[int, int] | None:
         """Leave out windows from next_ms on that are empty and too old to be made. Returns (from, to), if
@@ -558,16 +591,17 @@ class Windows:
 
     # Late readings ------------------------------------------------------------------------------------------
 
-    def late_due(self, mono_s: float) -> list[_LateWindow]:
-        """Closed windows to be computed again now, oldest first. They are taken off the list."""
-        due = [
+    def late_due(self, mono_s: float, most: int = 1 << 30) -> list[_LateWindow]:
+        """Closed windows to be computed again now, the oldest `most` of them. They are taken off the list."""
+        settled = [
             late
             for late in self._late.values()
             if mono_s - late.newest_s >= LATE_QUIET_S or mono_s - late.first_s >= LATE_MAX_S
         ]
+        due = sorted(settled, key=lambda late: late.start_ms)[:most]
         for late in due:
             del self._late[late.start_ms]
-        return sorted(due, key=lambda late: late.start_ms)
+        return due
 
     @property
     def late_waiting(self) -> int:
@@ -595,7 +629,7 @@ class Windows:
         number.
         """
         newest = {window.symbol: window for window in sorted(stored, key=lambda window: window.revision)}
-        revision = max((window.revision for window in stored), default=0) + 1
+        revision = max((window.revision for window in stored), default=1) + 1  # 1: closed in order
         changed = []
         for window in fresh:
             old = newest.get(window.symbol)

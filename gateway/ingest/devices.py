@@ -10,7 +10,7 @@ Rule 2: a frame is journaled exactly as it was authenticated.
 Rule 3: an acknowledgement names what is on disk, never what was merely taken: committed() comes from the
         journal.
 Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py) and never ends the link.
-Rule 5: what the session has accepted is journaled, whatever happens to it on the way to its window: an accepted
+Rule 5: what the session has accepted is journaled, whatever happens to it on the way to its window: a
         record that is left out would be acknowledged together with the next one.
 """
 

@@ -41,6 +41,8 @@ TICK_S = 0.2
 """How often closing windows is looked at, in real seconds."""
 WINDOWS_PER_TICK = 32
 """Windows closed at one go, so that catching up after days does not hold up the links."""
+LATE_PER_TICK = 8
+"""Windows computed again at one go: a backlog of months must not hold up the windows that close now."""
 PAUSE_MS = 250
 """What a device is asked to wait when the queue is half full."""
 
@@ -93,7 +95,7 @@ class Intake:
     ):
         self.journal = journal
         self.counters = counters or Counters()
-        self.windows = Windows(channels, settings, now().mono_s)
+        self.windows = Windows(channels, settings, now().mono_s, now().now_ms)
         self.devices: dict[str, DeviceIngest] = {}
         self._channels = list(channels)
         self._settings = settings
@@ -154,8 +156,14 @@ class Intake:
         """
         while True:
             if self.journal.stopped:
-                raise JournalError(self.journal.status or "The journal has stopped.")
-            more = await self.tick()
+                raise JournalError(self.journal.reason)
+            more = False
+            try:
+                more = await self.tick()
+            except (
+                JournalError
+            ) as error:  # the disk cannot be read just now; rule 4 of the writer ends the loop above
+                log.warning("windows wait", reason=str(error))
             await asyncio.sleep(0 if more else TICK_S)
 
     # Readings -----------------------------------------------------------------------------------------------
@@ -239,8 +247,10 @@ class Intake:
                 continue
             self._submit_windows(self.windows.close(start_ms), self.journal.submitted, moment)
             await asyncio.sleep(0)
-        for late in self.windows.late_due(self._now().mono_s):
-            await self._revise(late)
+        if late := self.windows.late_due(self._now().mono_s, LATE_PER_TICK):
+            await self.journal.commit()  # so that what made them late is on disk
+        for window in late:
+            await self._revise(window)
         return more
 
     def _submit_windows(self, rows: list[Window], through: int, moment: Moment) -> Job:
@@ -251,7 +261,6 @@ class Intake:
         """A closed window got readings: compute it from the journal, and keep the result as a new
         revision.
         """
-        await self.journal.commit()  # so that what made it late is on disk
         scratch = self.windows.scratch(late.start_ms)
         fresh, stored, through = await self.journal.read(replay.recompute, scratch, late.start_ms)
         changed = self.windows.revised(fresh, stored)

@@ -1,8 +1,8 @@
 """The wires of station devices: serial ports and listening TCP sockets. Bytes to and from intake.py, nothing
 else.
 
-Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing it, with
-        its first authentic frame. Whoever only connects, or sends anything else, disturbs nobody.
+Rule 1: one live connection per device; a new one replaces the old, which may be half-dead without knowing
+        it, with its first authentic frame. Whoever only connects, or sends anything else, disturbs nobody.
 Rule 2: a link that is away is opened again with a growing pause; that is a warning, never the end of the
         gateway.
 Rule 3: when the journal is full the link stops reading: the device's own sending then stops (back-pressure).

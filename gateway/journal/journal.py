@@ -27,6 +27,8 @@ QUEUE_BYTES_FULL = 4 * 1024 * 1024
 """The same in bytes of entry bodies."""
 QUEUE_ENTRIES_LIMIT = 4 * QUEUE_ENTRIES_FULL
 """Entries waiting at which even instruments that cannot wait are refused (and counted)."""
+QUEUE_BYTES_LIMIT = 4 * QUEUE_BYTES_FULL
+"""The same in bytes of entries and documents."""
 
 
 class Journal:
@@ -116,12 +118,23 @@ class Journal:
 
     @property
     def stopped(self) -> bool:
-        """It has stopped for good: `status` says why."""
+        """It has stopped for good: `reason` says why."""
         return self._writer.dead
 
+    @property
+    def reason(self) -> str:
+        """Why it has stopped for good, "" while it has not."""
+        return self._writer.reason
+
     async def read(self, function: Callable, *arguments):
-        """`function(reader, *arguments)` on the reading thread; it sees everything done before."""
-        return await self._loop.run_in_executor(self._read_thread, function, self._reader, *arguments)
+        """`function(reader, *arguments)` on the reading thread; it sees everything done before.
+
+        JournalError when the disk says no: whoever asked tries again later.
+        """
+        try:
+            return await self._loop.run_in_executor(self._read_thread, function, self._reader, *arguments)
+        except sqlite3.Error as error:
+            raise JournalError(f"The journal cannot be read ({error}): check the disk.") from error
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -168,7 +181,11 @@ class Journal:
     @property
     def refusing(self) -> bool:
         """Even those who cannot wait must not submit now (rule 3), or it has stopped for good."""
-        return self.pending_entries >= QUEUE_ENTRIES_LIMIT or self._writer.dead
+        return (
+            self.pending_entries >= QUEUE_ENTRIES_LIMIT
+            or self.pending_bytes >= QUEUE_BYTES_LIMIT
+            or self._writer.dead
+        )
 
     @property
     def half_full(self) -> bool:

@@ -101,7 +101,7 @@ class Job:
         self.queued: list[tuple] = []  # those of drafts that were not in the outbox before, once written
         self.first = -1  # number of its first entry, once written
         self.error: Exception | None = None  # set, with done() called, when it can never be written
-        self.bytes = sum(len(entry[9]) for entry in entries)
+        self.bytes = sum(len(entry[9]) for entry in entries) + sum(len(draft[6]) for draft in drafts)
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.windows)
@@ -127,9 +127,11 @@ class Writer:
         self.commits = 0  # transactions committed
         self.faults = 0  # errors of the disk met
         self.size = 0  # entries on disk
-        self.dead = False  # rule 4
+        self.dead = False  # rule 4,
+        self.reason = ""  # and why
         self._error: Exception | None = None
         self._last_leaf = self._expected_leaf = b""
+        self._next_document = 1
         self.fold = Fold()
         self._open()
 
@@ -144,9 +146,8 @@ class Writer:
                 raise sqlite3.OperationalError("the log cannot be moved while it is read")
             self.size = database.check_tail(self.connection)
             self.fold = Fold.load(self.connection)
-            self._next_document = self.connection.execute(
-                "SELECT COALESCE(MAX(id), 0) + 1 FROM outbox"
-            ).fetchone()[0]
+            newest = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0]
+            self._next_document = max(self._next_document, newest + 1)
             row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
             self._last_leaf = row[0] if row else b""
         except BaseException:
@@ -255,10 +256,11 @@ class Writer:
                 return True
 
     def _die(self, error: Exception) -> None:
+        self._error = error
+        self.reason = f"The journal has stopped: {error}"
         self.dead = True
         self._close()
-        self._alarm(f"The journal has stopped: {error}")
-        self._error = error
+        self._alarm(self.reason)
 
     def _give_up(self, jobs: list[Job]) -> None:
         for job in jobs:

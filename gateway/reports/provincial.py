@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.reports import layout as layouts
 from gateway.reports.layout import stamp, stamp_ms
-from protocol import quality
 
 if TYPE_CHECKING:
     from gateway.config import Channel, Station
@@ -42,10 +41,8 @@ class Row(NamedTuple):
 
 
 def has_number(window: Window) -> bool:
-    """False for a channel that never had a value: its window says 0.0 because it has to say something."""
-    if window.value == 0.0 and window.last is None and not quality.has_value(window.quality):
-        return False
-    return math.isfinite(window.value)
+    """False for a channel that never had a value, and for what is no number."""
+    return window.value is not None and math.isfinite(window.value)
 
 
 def number(value: float, decimals: int) -> str:

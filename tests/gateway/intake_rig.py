@@ -179,6 +179,7 @@ class Rig:
         self.now_ms = now_ms
         self.journal = Journal(path, connect)
         settings.setdefault("start_grace_s", 0.0)
+        settings.setdefault("back_grace_s", 0.0)
         self.intake = Intake(
             self.journal,
             channels(*devices),

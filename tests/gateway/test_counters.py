@@ -285,7 +285,7 @@ def bus_intake(path, count: int, moment, **settings) -> Intake:
     return Intake(
         Journal(path),
         [*channels("st-01"), *wired],
-        Settings(start_grace_s=0.0, **settings),
+        Settings(start_grace_s=0.0, back_grace_s=0.0, **settings),
         {"st-01": KEY},
         moment,
     )

@@ -6,6 +6,7 @@ import json
 
 from gateway.documents import documents, readings_drafts
 from gateway.reports import provincial
+from gateway.windows import OFF
 from protocol import quality
 from tests.gateway.configured import channel, configured
 from tests.gateway.test_provincial import T0, window
@@ -93,7 +94,7 @@ def test_oldest_first_whatever_order_the_windows_come_in(tmp_path):
 
 def test_a_file_without_a_line_is_not_sent(tmp_path):
     config = configured(tmp_path, CHANNELS, DESTINATIONS)
-    drafts = documents(config, [window("COD", 0.0, quality.NO_DATA, last=None)])
+    drafts = documents(config, [window("COD", None, quality.NO_DATA, last=None)])
     assert [draft.destination for draft in drafts] == ["national"]
     assert documents(config, []) == []
 
@@ -104,3 +105,14 @@ def test_raw_readings_go_to_those_who_asked(tmp_path):
     assert (draft.destination, draft.key, draft.kind) == ("national", "readings/NUO001/17/1-2", "readings")
     assert draft.name == "eu/LCa/DEMO/NUO001/readings"
     assert readings_drafts(configured(tmp_path, CHANNELS), "17/1-2", T0, []) == []
+
+
+def test_windows_of_a_time_when_nothing_ran_are_no_files(tmp_path):
+    """decisions/0004: the broker is told, the department gets nothing that was not measured."""
+    config = configured(tmp_path, CHANNELS, DESTINATIONS)
+    off = [window("COD", 5.0, quality.NO_DATA)._replace(reason=OFF)]
+    assert [draft.destination for draft in documents(config, off)] == ["national"]
+    dead = [
+        window("COD", 5.0, quality.NO_DATA)
+    ]  # the gateway ran, the instrument did not: the regulated status 02
+    assert [draft.destination for draft in documents(config, dead)] == ["province", "national"]

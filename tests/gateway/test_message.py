@@ -41,7 +41,7 @@ def test_the_same_windows_make_the_same_bytes(tmp_path):
 
 def test_no_number_is_null(tmp_path):
     config = configured(tmp_path)
-    for missing in (window("COD", float("nan")), window("COD", 0.0, quality.NO_DATA, last=None)):
+    for missing in (window("COD", float("nan")), window("COD", None, quality.NO_DATA, last=None)):
         assert json.loads(message.window_message(config, [missing], 1))["channels"]["COD"]["value"] is None
 
 

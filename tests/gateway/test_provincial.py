@@ -115,7 +115,7 @@ def test_the_last_guard(fields):
 
 
 def test_a_channel_that_never_had_a_value_has_no_line(tmp_path):
-    never = window("COD", 0.0, quality.NO_DATA, last=None)
+    never = window("COD", None, quality.NO_DATA, last=None)
     assert provincial.render(sample_channels(tmp_path), [never], T0) == b""
     measured_zero = window("COD", 0.0, quality.CALIBRATING, last=None)
     assert (

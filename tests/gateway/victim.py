@@ -38,8 +38,8 @@ def documents(windows: list[Window]) -> list[tuple]:
 def acknowledge_early() -> None:
     honest = DeviceIngest.feed
 
-    def feed(self, data, moment):
-        entries, answer = honest(self, data, moment)
+    def feed(self, data, moment, stream=None):
+        entries, answer = honest(self, data, moment, stream)
         self.committed(entries)
         return entries, answer + self.acknowledgement(moment, 0)
 

@@ -64,7 +64,7 @@ CREATE TABLE window (
     idx         INTEGER NOT NULL,               -- its entry, whose body says the same and is what counts
     end_ms      INTEGER NOT NULL,
     unit        TEXT    NOT NULL,
-    value       REAL    NOT NULL,
+    value       REAL,                           -- NULL while no value was ever known
     quality     INTEGER NOT NULL,
     status      TEXT    NOT NULL,
     valid       INTEGER NOT NULL,               -- readings that are OK

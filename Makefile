@@ -27,7 +27,7 @@ lint: .venv/.installed-test .venv/.stubs                   ## formatting, types,
 bench: .venv/.installed .venv-micropython/.installed       ## the figures, one JSON object each
 	@$(BIN)/quantrac bench --json $(ARGS)
 
-promises: .venv/.installed-test .venv-micropython/.installed servers   ## the long reliability run
+promises: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## the long reliability run
 	QUANTRAC_LONG=1 QUANTRAC_SEEDS=5000 QUANTRAC_EXAMPLES=20000 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(PROMISES) $(ARGS)
 
@@ -36,7 +36,7 @@ promises: .venv/.installed-test .venv-micropython/.installed servers   ## the lo
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Quantrac needs Python 3.11, 3.12 or 3.13. Install one of them, or name it: make PYTHON=/path/to/python3"; exit 2; }
 	@echo "making .venv with $(PYTHON)"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Install the venv module first: sudo apt-get install python3-venv"; exit 2; }
 
 .venv/.installed: .venv/bin/python constraints.txt pyproject.toml
 	@echo "installing what the demo needs (about a minute)"

@@ -1,8 +1,8 @@
 """Station devices that send as fast as a gateway acknowledges: the load of `quantrac bench ingest`.
 
-Everything is encoded beforehand, so that what is measured is the gateway. The frames are authentic, ten readings
-each, and their station time runs a second a frame, so that windows close all along; it begins 50 days ago, which
-is as far back as a gateway believes readings, with room.
+Everything is encoded beforehand, so that what is measured is the gateway. The frames are authentic, ten
+readings each, and their station time runs a second a frame, so that windows close all along; it begins 50
+days ago, which is as far back as a gateway believes readings, with room.
 """
 
 from __future__ import annotations

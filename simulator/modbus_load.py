@@ -4,8 +4,9 @@ Every instrument holds `quantities` float32 values (ABCD, holding registers from
 A value says where it comes from: bits 0-9 quantity, 10-17 instrument, 18-23 a step that changes each STEP_MS.
 24 bits fit a float32's fraction, so `origin()` of a reading tells any mix-up of channels or lines.
 
-The servers are pymodbus's own, in a process of their own: they answer about 9,000 requests of 100 registers a
-second on one core of a small x86 machine, twenty times what ten instruments of 100 quantities every 100 ms ask for.
+The servers are pymodbus's own, in a process of their own: they answer about 9,000 requests of 100 registers
+a second on one core of a small x86 machine, twenty times what ten instruments of 100 quantities every 100 ms
+ask for.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m simulator.scene_process KIND TIMELINE TRUTH LINE PORT
 
-TIMELINE is the file of the simulated clock or "-", LINE the path of the RS-485 line's master end, PORT that of
-Modbus TCP. It prints "ready" when everything answers, and ends when its stdin does, or on SIGTERM.
+TIMELINE is the file of the simulated clock or "-", LINE the path of the RS-485 line's master end, PORT that
+of Modbus TCP. It prints "ready" when everything answers, and ends when its stdin does, or on SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SceneProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "simulator.scene_process", *self._arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env=dict(os.environ, PYTHONPATH=str(ROOT)), preexec_fn=dying_with_parent(),
+            env=dict(os.environ, PYTHONPATH=str(ROOT)), preexec_fn=dying_with_parent(), process_group=0,
         )  # fmt: skip
         assert self._process.stdout is not None
         try:

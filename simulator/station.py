@@ -104,6 +104,7 @@ class StationProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             preexec_fn=dying_with_parent(),
+            process_group=0,  # Ctrl-C on the terminal is for whoever started us
         )
         self._readers = [
             asyncio.create_task(self._read(self._process.stdout)),

@@ -1,6 +1,6 @@
 """The `quantrac` command: every verb, one line each, and nothing else.
 
-Rule 1: a verb imports what it runs when it runs, so that `--help` is quick and the gateway's process stays small.
+Rule 1: a verb imports what it runs when it runs, so that `--help` is quick and the gateway stays small.
 Rule 2: exit status 0 success, 1 what was checked does not hold, 2 used or configured wrongly.
 Rule 3: a person never sees a traceback: `tools.people.speak` turns the expected errors into sentences.
 """

@@ -15,7 +15,11 @@ def print_check(path: Path, as_json: bool) -> int:
     """Every fault and warning of a configuration; exit status 2 when there are faults."""
     faults, warnings = check(path)
     if as_json:
-        print(json.dumps({"ok": not faults, "faults": _rows(faults), "warnings": _rows(warnings)}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"ok": not faults, "faults": _rows(faults), "warnings": _rows(warnings)}, ensure_ascii=False
+            )
+        )
         return USED_WRONGLY if faults else 0
     for fault in faults:
         print(f"fault    {fault}")
@@ -32,7 +36,15 @@ def print_init(directory: Path, as_json: bool) -> int:
     """Make a new configuration; what must be written down is shown once, here."""
     made = init(directory)
     if as_json:
-        print(json.dumps({"config": str(made.config), "files": [str(f) for f in made.files], "show_once": made.show_once}))
+        print(
+            json.dumps(
+                {
+                    "config": str(made.config),
+                    "files": [str(f) for f in made.files],
+                    "show_once": made.show_once,
+                }
+            )
+        )
         return 0
     print(f"Made {made.config} and the keys that it names:")
     for file in made.files:

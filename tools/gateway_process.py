@@ -1,7 +1,7 @@
 """The gateway as a process of its own, watched the way systemd would watch it.
 
-It is started with a notification socket (sd_notify), told to die with the demo, restarted when it ends by itself,
-and ended by SIGTERM, by the process id that was started here.
+It is started with a notification socket (sd_notify), told to die with the demo, restarted when it ends by
+itself, and ended by SIGTERM, by the process id that was started here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import sys
 from pathlib import Path
@@ -22,13 +23,16 @@ RESTART_AFTER_S = 1.0
 
 
 class Notifications:
-    """The receiving end of sd_notify: a datagram socket that a service writes `READY=1` and `STATUS=...` to."""
+    """The receiving end of sd_notify: a datagram socket that hears `READY=1` and `STATUS=...`.
 
-    def __init__(self, path: Path):
-        self.path = path
-        path.unlink(missing_ok=True)
+    `address` is what goes into NOTIFY_SOCKET: a name in the kernel alone, so no path can be too long for it.
+    """
+
+    def __init__(self) -> None:
+        name = f"quantrac-{os.getpid()}-{secrets.token_hex(8)}"
+        self.address = f"@{name}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(_shortest(path))
+        self._socket.bind(f"\0{name}")
         self.status = ""
         self.ready = asyncio.Event()
         self.waiting = asyncio.Event()
@@ -50,49 +54,49 @@ class Notifications:
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _shortest(path: Path) -> str:
-    """The path, absolute or from here: a socket's address may not exceed 107 bytes."""
-    return min(str(path.absolute()), os.path.relpath(path), key=len)
 
 
 class GatewayProcess:
-    """Runs `quantrac gateway run CONFIG` and keeps it running until `stop()`; `clock` is a simulation's timeline."""
+    """Keeps `quantrac gateway run CONFIG` running until `stop()`; `clock` is a simulation's timeline."""
 
     def __init__(self, config: Path, clock: Path | None, run_dir: Path):
         self._arguments = ["gateway", "run", str(config), *(["--clock", str(clock)] if clock else [])]
         self._log = run_dir / "gateway.log"
-        self._socket_path = run_dir / "notify"
         self.restarts = 0
         self.process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task | None = None
         self._stopping = False
 
     async def start(self) -> None:
-        """Start it, and return when it is ready, or has read its configuration and waits for a simulated clock.
+        """Start it; returns when it is ready, or has read its configuration and waits for a simulated clock.
 
         Failure, with its last words, when it ends before that or takes longer than START_TIMEOUT_S.
         """
-        self.notifications = Notifications(self._socket_path)
+        self.notifications = Notifications()
         await self._spawn()
         self._watcher = asyncio.create_task(self._watch())
         waiting = asyncio.create_task(self.notifications.waiting.wait())
-        await asyncio.wait({waiting, self._watcher}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {waiting, self._watcher}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
         waiting.cancel()
         if not self.notifications.waiting.is_set():
             await self.stop()
             raise Failure(f"The gateway did not start. The end of {self._log}:\n{self.last_words()}")
 
     async def _spawn(self) -> None:
-        environment = dict(os.environ, NOTIFY_SOCKET=_shortest(self._socket_path))
+        environment = dict(os.environ, NOTIFY_SOCKET=self.notifications.address)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tools.cli", *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment, preexec_fn=dying_with_parent(),
+                env=environment, preexec_fn=dying_with_parent(), process_group=0,
             )  # fmt: skip
+
+    @property
+    def given_up(self) -> bool:
+        """It ended in a way that starting it again would not help."""
+        return self._watcher is not None and self._watcher.done()
 
     async def _watch(self) -> None:
         while True:

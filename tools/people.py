@@ -1,4 +1,4 @@
-"""How the command speaks to people: expected errors become one sentence and an exit status, never a traceback."""
+"""How the command speaks to people: an expected error is a sentence and an exit status, never a traceback."""
 
 from __future__ import annotations
 
@@ -53,5 +53,7 @@ def _leave(sentence: str, status: int) -> NoReturn:
 
 
 def _os_sentence(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}. Check that the path exists and that you may read and write it."
+    if not error.filename:
+        return str(error.strerror or error)
+    why = error.strerror or error
+    return f"{error.filename}: {why}. Check that the path exists and that you may read and write it."

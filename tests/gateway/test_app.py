@@ -22,6 +22,7 @@ from gateway.forward.files import temporary_name
 from gateway.journal.database import connect_to_read
 from gateway.journal.kinds import POLL
 from simulator.modbus_load import serve
+from simulator.network import TcpProxy
 from simulator.receivers import MqttReceiver, SftpReceiver
 from tests.gateway import app_rig as rig
 from tests.gateway.app_rig import GatewayRun, running, until
@@ -264,7 +265,9 @@ async def under_way(gateway: GatewayRun) -> bool:
 def test_what_is_waiting_is_still_sent_after_sigterm(tmp_path):
     async def main(modbus_port):
         national = await MqttReceiver("127.0.0.1", 0, tmp_path / "n.jsonl").start()
-        config = measuring(tmp_path, modbus_port, rig.mqtt(national.port, "readings"))
+        network = await TcpProxy("127.0.0.1", national.port).start()
+        network.latency_s = 0.3  # so that some messages are always under way
+        config = measuring(tmp_path, modbus_port, rig.mqtt(network.port, "readings"))
         async with running(config) as gateway:
             await polled(config, 3)
             assert await gateway.stop() == 0
@@ -272,6 +275,7 @@ def test_what_is_waiting_is_still_sent_after_sigterm(tmp_path):
             entries = connection.execute("SELECT count(*) FROM entry WHERE kind = ?", (POLL,)).fetchone()[0]
             waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         assert waiting == 0 and national.messages == entries and national.duplicates == 0
+        await network.stop()
         await national.stop()
 
     with serve(1, 2) as (port,):
@@ -398,6 +402,11 @@ def test_counters_balance_through_faults_a_kill_and_a_restart(tmp_path):
             _, metrics = await quiet(gateway)
             assert metrics["readings_windowed", "COD"] >= 600 and metrics["documents_delivered", "local"] >= 2
             assert metrics["readings_read", "Flow"] > 0
+            device.store.back = (device.store.total, device.store.total + minute, 8 * 60_000)
+            device.store.total += minute
+            await device.run(link)  # late: of windows that are closed, which get a new revision
+            revised = await until(lambda: settled(gateway, metrics["readings_windowed", "COD"] + 60))
+            assert revised["late"] == 0 and revised["windowed"] + revised["open"] == revised["read"]
             await province.cut()
             await national.cut()
             stack.close()  # the instrument stops
@@ -438,6 +447,14 @@ def test_counters_balance_through_faults_a_kill_and_a_restart(tmp_path):
 
     with contextlib.ExitStack() as stack:
         asyncio.run(main(stack))
+
+
+async def settled(gateway: GatewayRun, windowed: float) -> dict | None:
+    """COD's readings once so many are in windows."""
+    current, metrics = await gateway.current(), await gateway.metrics()
+    check_balance(metrics, current)
+    (row,) = [row["readings"] for row in current["channels"] if row["symbol"] == "COD"]
+    return row if row["windowed"] >= windowed else None
 
 
 async def older(gateway: GatewayRun, before: list[dict]) -> dict | None:

@@ -65,7 +65,7 @@ def test_the_firmware_polls_a_scene_and_stops_when_told(tmp_path, interpreter):
         await running.stop()
         truth.close()
         assert final and final["final"] and station.returncode == 0, (final, list(station.other_lines))
-        assert final["boot"] == 1 and final["acked"] == 0 and final["held"] >= final["emitted"] > 0
+        assert final["boot"] >= 1 and final["acked"] == 0 and final["held"] >= final["emitted"] > 0
         assert (final["timeouts"], final["bad_replies"], final["exceptions"]) == (0, 0, 0)
 
     asyncio.run(main())
@@ -75,12 +75,15 @@ def test_kill_and_start_again_is_a_new_boot(tmp_path):
     async def main():
         _, directory = make_station(tmp_path)
         station = StationProcess(directory, tmp_path / "timeline.json")
-        for boot in (1, 2):
+        boots = []
+        for _ in range(2):
             await station.start()
             await until(lambda: station.ledger, "a ledger")
-            assert station.running and station.ledger["boot"] == boot
+            assert station.running
+            boots.append(station.ledger["boot"])
             await station.kill()
             assert not station.running and station.returncode == -signal.SIGKILL
+        assert boots[1] == boots[0] + 1  # the first one is drawn by chance
         assert await station.stop() is None
 
     asyncio.run(main())

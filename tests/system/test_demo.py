@@ -130,3 +130,18 @@ def test_everything_killed_and_continued(tmp_path):
     check_chain(tmp_path, files_at_least=len(before) + 1)
     for path in received(tmp_path):
         assert before.get(path.name, path.read_bytes()) == path.read_bytes(), "a file was changed afterwards"
+
+
+def test_ctrl_c_on_the_terminal_ends_it_in_order(tmp_path):
+    """The terminal sends SIGINT to the whole group: the device still drains, the gateway still sends."""
+    command = [sys.executable, "-m", "tools.cli", "demo", "--dir", str(tmp_path), "--port", "0"]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    wait_for_files(tmp_path, 2, demo)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and "already runs" in second.stderr
+    os.killpg(demo.pid, signal.SIGINT)
+    finish(demo)
+    summary = check_chain(tmp_path, files_at_least=2)
+    readings = summary["readings"]
+    assert readings["emitted"] == readings["acknowledged"] == readings["journaled"] > 0
+    assert summary["gateway"] == {"restarts": 0, "exit_status": 0}

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware import config
-from protocol import instruments, modbus, quality, registers
+from firmware.values import judge
+from protocol import instruments, messages, modbus, quality, registers
 from protocol.errors import ConfigError
-from tools.station.build import build, ratio
+from tools.station.build import build
 
 SITE = {
     "id": "st-01",
@@ -97,9 +98,13 @@ def test_a_station():
         }
     ]
     assert tss["values"][0]["status"] == 0 and tss["phase_ms"] == 5000 and tss["retries"] == 2
-    assert flow["reads"] == [{"function": 4, "address": 30002, "count": 10}]
+    assert flow["reads"] == [
+        {"function": 4, "address": 30002, "count": 2},
+        {"function": 4, "address": 30008, "count": 4},
+    ]
     assert (flow["values"][0]["multiply"], flow["values"][0]["divide"]) == (3600, 1)
-    assert flow["values"][1]["type"] == "float64" and flow["values"][1]["at"] == 6
+    assert flow["values"][1]["type"] == "float64"
+    assert (flow["values"][1]["read"], flow["values"][1]["at"]) == (1, 0)
     assert json.loads(json.dumps(station)) == station
 
 
@@ -129,6 +134,42 @@ def test_one_value_per_request_and_short_blocks():
     assert [(read["address"], read["count"]) for read in unit["reads"]] == [(4, 1), (9, 1)]
     unit = one("keller-series30")
     assert [(read["address"], read["count"]) for read in unit["reads"]] == [(0x0100, 4), (0x020C, 1)]
+
+
+def test_registers_that_no_source_shows_are_not_read():
+    """Between the value and the state of these stands what nobody has seen an answer to."""
+    for name, reads in (
+        ("hach-codmax2", [(0, 2), (7, 1), (51, 1)]),
+        ("hach-amtax-compact2", [(0, 2), (52, 1)]),
+        ("krohne-ifc050", [(30002, 2), (30008, 4)]),
+    ):
+        assert [(read["address"], read["count"]) for read in one(name)["reads"]] == reads, name
+
+
+@pytest.mark.parametrize("name", ["thermo-42i", "thermo-43i"])
+def test_a_zero_check_is_a_calibration_even_while_the_general_alarm_stands(name):
+    site = copy.deepcopy(SITE)
+    site["units"] = [{"bus": "lan", "unit": 1, "profile": name, "poll_ms": 60000}]
+    del site["calibrations"]
+    device = config.parse(json.dumps(build(site)).encode()).units[0]
+    profile = instruments.load(name)
+
+    def quality_when(**bits):
+        replies = {}
+        reads = build(site)["units"][0]["reads"]
+        for number, read in enumerate(reads):
+            words = [0] * read["count"]
+            for id, bit in bits.items():
+                place = profile.status(id).register - read["address"]
+                if read["function"] == 2 and 0 <= place < read["count"]:
+                    words[place] = bit
+            replies[number] = tuple(words)
+        return {judge(value, device.statuses, replies, quality.TIMEOUT)[1] for value in device.values}
+
+    assert quality_when() == {quality.OK}
+    assert quality_when(alarm=1) == {quality.FAULT}
+    assert quality_when(alarm=1, zero=1) == {quality.CALIBRATING}
+    assert quality_when(alarm=1, service=1) == {quality.MAINTENANCE}
 
 
 def test_several_statuses_become_a_list():
@@ -202,10 +243,14 @@ def test_link_settings_of_a_line():
         (("id",), "st 1", ["id", "small letters"]),
         (("link", "kind"), "radio", ["link.kind", "serial, tcp"]),
         (("buses", 1, "port"), 0, ["buses[1].port", "65535"]),
+        (("buses", 1, "host"), "flow-meter.local", ["buses[1].host", "IPv4 address", "192.168"]),
+        (("link", "host"), "gateway.example.vn", ["link.host", "IPv4 address"]),
+        (("link", "host"), "::1", ["link.host", "IPv4 address"]),
         (("buses", 1, "id"), "rs485", ['"rs485" twice', "units[2].bus"]),
         (("units",), [], ["units", "at least one"]),
         (("calibrations",), {"cod": {"id": 1, "points": []}}, ["calibrations.cod", "ph, temperature"]),
         (("calibrations", "tss", "points"), [[1, 1], [1, 2]], ["calibrations.tss.points", "rise"]),
+        (("calibrations", "tss", "points"), [[1, 1], [1 + 2.0**-25, 2]], ["calibrations.tss.points", "rise"]),
         (("calibrations", "tss", "id"), 0, ["calibrations.tss.id", "1 to 65535"]),
     ],
 )
@@ -241,6 +286,26 @@ def test_a_greeting_that_fits_no_frame_is_refused():
     assert len(found) == 1 and "44 channels do not fit" in found[0]
     site["units"] = units[:2]
     assert len(build(site)["channels"]) == 22
+
+
+def test_as_many_channels_as_a_greeting_can_name():
+    assert messages.CHANNELS_MAX == 255
+    units = [
+        {"bus": "lan", "unit": i, "profile": "generic-tss", "poll_ms": 1000, "quantities": ["tss"]}
+        | {"rename": {"tss": f"t{i}"}}
+        for i in range(1, 71)
+    ]
+    site = changed(("units",), units)
+    del site["calibrations"]
+    assert not any("channels: write at most" in fault for fault in _faults_or_none(site))
+
+
+def _faults_or_none(site):
+    try:
+        build(site)
+    except ConfigError as error:
+        return error.faults
+    return []
 
 
 def test_the_longest_greeting_is_what_is_measured():

@@ -1,7 +1,7 @@
 """`quantrac bench`: the figures, each measured on the real gateway process from outside it.
 
-One JSON object each: name, value, unit, seconds, cpu_seconds, rss_mib, machine, and what else the reader needs
-to judge it. Figures of two runs are comparable only on one machine at one time: machines are shared and noisy.
+One JSON object each: name, value, unit, seconds, cpu_seconds, rss_mib, machine, and what else the reader
+needs to judge it. Figures of two runs are comparable only on one machine at one time: machines are noisy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMES = {
 
 
 def run_benches(name: str | None, seconds: float, as_json: bool) -> int:
-    """Run one bench or all; prints each result. Returns the exit status: 1 when one lost or mixed up something."""
+    """Run one bench or all, print each result; returns the exit status, 1 when one lost or mixed anything."""
     if name is not None and name not in NAMES:
         raise UsageError(f'There is no bench "{name}": write one of {", ".join(NAMES)}.')
     console = Console(stderr=True)

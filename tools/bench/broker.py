@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.broker import Broker
 from simulator.modbus_load import origin
@@ -82,7 +83,9 @@ class _Message(msgspec.Struct):
 
 
 class Subscriber:
-    """Counts readings with a value: `readings` once each, `twice` again, `wrong` not from what their symbol names."""
+    """Counts readings with a value: `readings` once each, `twice` again, `wrong` not from what their symbol
+    names.
+    """
 
     def __init__(self, port: int, quantities: int):
         self.readings = self.twice = self.wrong = self.messages = 0
@@ -90,8 +93,12 @@ class Subscriber:
         self._decode = msgspec.json.Decoder(_Message).decode
         self._symbols = {f"I{i}Q{q}": (i, q) for i in range(256) for q in range(quantities)}
         subscribed = threading.Event()
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="bench", clean_session=False)
-        client.on_connect = lambda *_: client.subscribe(TOPIC, qos=1)
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench", clean_session=False)
+
+        def connected(*_: object) -> None:
+            client.subscribe(TOPIC, qos=1)
+
+        client.on_connect = connected
         client.on_subscribe = lambda *_: subscribed.set()
         client.on_message = self._message
         client.connect(HOST, port)

@@ -1,7 +1,7 @@
-"""Readings a second through authentication, order, journal (fully durable) and acknowledgement, windows on the way.
+"""Readings a second through authentication, order, journal (fully durable) and acknowledgement.
 
-The real gateway process; four devices on loopback TCP in this one, their frames encoded beforehand. At the end
-the journal is read back: every acknowledged record has to be in it, once.
+The real gateway process, with its windows; four devices on loopback TCP in this one, their frames encoded
+beforehand. At the end the journal is read back: every acknowledged record has to be in it, once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ async def _measure(frames: int) -> dict[str, Any]:
             windows = count.windows
     acknowledged = sum(device.acknowledged for device in devices) * ROWS
     return {
-        "name": "ingest", "value": round(acknowledged / took), "unit": "readings/s", "seconds": round(took, 1),
+        "name": "ingest", "value": round(acknowledged / took), "unit": "readings/s",
+        "seconds": round(took, 1),
         "cpu_seconds": round(after.cpu_s - before.cpu_s, 2), "rss_mib": after.peak_mib, "machine": machine(),
         "acknowledged": acknowledged, "journaled": held, "lost": acknowledged - held, "windows": windows,
         "devices": DEVICES, "readings_per_frame": ROWS,
@@ -83,7 +84,8 @@ def _write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> 
         parts.append(table("[[device]]", {"id": device, "link": link, "key_file": file.name}))
         parts += [
             table("[[channel]]", {
-                "symbol": f"{device}/{quantity(i)}", "unit": "mg/l", "source": {"device": device, "quantity": quantity(i)},
+                "symbol": f"{device}/{quantity(i)}", "unit": "mg/l",
+                "source": {"device": device, "quantity": quantity(i)},
             })
             for i in range(ROWS)
         ]  # fmt: skip

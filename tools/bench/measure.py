@@ -19,7 +19,7 @@ class Cost(NamedTuple):
 
 
 def cost_of(pid: int) -> Cost:
-    """CPU seconds used so far, resident memory now and at its highest. Raises OSError when the process is gone."""
+    """CPU seconds used so far, resident memory now and at its highest. OSError when the process is gone."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
     status = dict(

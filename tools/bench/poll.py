@@ -1,9 +1,9 @@
-"""Modbus TCP to journal to MQTT QoS 1: ten instruments of 100 quantities every 100 ms, then twice and four times that.
+"""Modbus TCP to journal to MQTT QoS 1: ten instruments of 100 quantities every 100 ms, then more.
 
-The real gateway process; pymodbus servers in a second process, a broker (Mosquitto where it is installed, else the
-simulator's) and a subscriber in this one. Every message is looked at: a reading counts as delivered once, and only
-if its value comes from the instrument and quantity that its symbol names. At the end the journal says how many
-there should be.
+The real gateway process; pymodbus servers in a second process, a broker (Mosquitto where it is installed,
+else the simulator's) and a subscriber in this one. Every message is looked at: a reading counts as delivered
+once, and only if its value comes from the instrument and quantity that its symbol names. At the end the
+journal says how many there should be.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def run(seconds: float) -> dict[str, Any]:
         "cpu_seconds": asked["cpu_seconds"], "rss_mib": asked["rss_mib"], "machine": machine(),
         "lost": sum(load["journaled"] - load["delivered"] for load in loads),
         "wrong": sum(load["wrong"] for load in loads),
-        "cores": asked["cores"], "twice_of_possible": round(twice["readings_per_s"] / possible, 3), "ceiling_at_least": ceiling,
-        "loads": loads,
+        "cores": asked["cores"], "twice_of_possible": round(twice["readings_per_s"] / possible, 3),
+        "ceiling_at_least": ceiling, "loads": loads,
     }  # fmt: skip
 
 
@@ -87,10 +87,13 @@ async def _measure(
     subscriber.stop()
     units = [unit for bus in current["buses"].values() for unit in bus["units"].values()] if current else []
     return {
-        "readings_per_s": round(delivered / took), "offered_per_s": round(len(ports) * QUANTITIES * 1000 / poll_ms),
-        "journaled": journaled, "delivered": subscriber.readings, "twice": subscriber.twice, "wrong": subscriber.wrong,
+        "readings_per_s": round(delivered / took),
+        "offered_per_s": round(len(ports) * QUANTITIES * 1000 / poll_ms),
+        "journaled": journaled, "delivered": subscriber.readings,
+        "twice": subscriber.twice, "wrong": subscriber.wrong,
         "skipped_polls": sum(unit["skipped_polls"] for unit in units),
-        "cores": round((after.cpu_s - before.cpu_s) / took, 2), "cpu_seconds": round(after.cpu_s - before.cpu_s, 2),
+        "cores": round((after.cpu_s - before.cpu_s) / took, 2),
+        "cpu_seconds": round(after.cpu_s - before.cpu_s, 2),
         "rss_half_way_mib": half.rss_mib, "rss_mib": after.rss_mib,
     }  # fmt: skip
 
@@ -131,9 +134,13 @@ def _journaled(journal: Path) -> int:
 
 def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> str:
     parts = [
-        table("[station]", {"province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater"}),
+        table("[station]", {
+            "province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater",
+        }),
         table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": web_port}}),
-        table("[[destination]]", {"id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["readings"]}),
+        table("[[destination]]", {
+            "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["readings"],
+        }),
     ]  # fmt: skip
     for i, port in enumerate(ports):
         parts.append(
@@ -142,7 +149,9 @@ def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> st
         parts += [
             table("[[channel]]", {
                 "symbol": f"I{i}Q{q}", "unit": "mg/l",
-                "source": {"bus": f"b{i}", "unit": 1, "register": 2 * q, "type": "float32", "poll_ms": poll_ms},
+                "source": {
+                    "bus": f"b{i}", "unit": 1, "register": 2 * q, "type": "float32", "poll_ms": poll_ms,
+                },
             })
             for q in range(QUANTITIES)
         ]  # fmt: skip

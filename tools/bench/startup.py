@@ -1,4 +1,4 @@
-"""From `quantrac gateway run` to READY=1: ten starts of the demo's gateway, half of them on a used journal."""
+"""From `quantrac gateway run` to READY=1: ten starts of the demo's gateway, on one journal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ async def _run() -> dict[str, Any]:
     return {
         "name": "startup", "value": round(took[len(took) // 2], 2), "unit": "s",
         "seconds": round(time.monotonic() - began, 1), "cpu_seconds": round(sum(cpu) / len(cpu), 2),
-        "rss_mib": max(rss), "machine": machine(), "fastest": round(took[0], 2), "slowest": round(took[-1], 2),
+        "rss_mib": max(rss), "machine": machine(),
+        "fastest": round(took[0], 2), "slowest": round(took[-1], 2),
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ every file that the department holds is set against the windows that the journal
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.journal import kinds
 from gateway.journal.database import connect_to_read
 from protocol import messages
 from protocol.cose import Mac0
+from tools.people import Failure
 
 
 @dataclass
@@ -30,12 +32,18 @@ class JournalCount:
 
 
 def count_journal(path: Path, device: str, link_key: bytes, only: str = "") -> JournalCount:
-    """Read the journal at `path` from its first entry to its last; `only` names the one source to be read."""
+    """Read the journal at `path` from its first entry to its last; `only` names the one source to be read.
+
+    Failure when it is no journal; AuthError for a frame that the device did not make.
+    """
     count = JournalCount()
     if not path.exists():
         return count
     mac = Mac0(device, link_key)
-    connection = connect_to_read(path)
+    try:
+        connection = connect_to_read(path)
+    except sqlite3.Error as error:
+        raise Failure(f"The journal {path} cannot be read: {error}.") from error
     try:
         rows = connection.execute(
             "SELECT entry.kind, source.name, body, last_ms FROM entry JOIN source ON source.id = entry.source"

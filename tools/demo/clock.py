@@ -1,7 +1,7 @@
 """When the demo's station lives: the timeline that instruments, device and gateway share.
 
-A new station first lives through half an hour in a few seconds, so that a newcomer sees files at once; then its
-clock runs at the asked speed. A station that is continued goes on where it stopped, never earlier.
+A new station first lives through half an hour in a few seconds, so that a newcomer sees files at once; then
+its clock runs at the asked speed. A station that is continued goes on where it stopped, never earlier.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LEAD_MS = 1_500
 """Real milliseconds in which everything connects before the first poll is due."""
 PRELUDE_WINDOWS = 6
 PRELUDE_SPEED = 150
-"""Station seconds a second while a new station catches up. Instruments change every ten seconds and are read half-way
-between: at this speed a pause of 30 ms of a busy machine does not yet make a reading fall into the next value."""
+"""Station seconds a second while a new station catches up. Instruments change every ten seconds and are read
+half-way between: at this speed a pause of 30 ms of a busy machine does not make it the next value."""
 
 
 def new_segments(now_mono_ms: int, unix_ms: int, speed: float) -> list[list[float]]:

@@ -1,7 +1,7 @@
-"""What the demo itself noted, line by line, so that a run that is killed can still be counted by the next one.
+"""What the demo itself noted, line by line, so that a run that is killed can be counted by the next one.
 
-    run/ledger.jsonl      the device's own counts by boot, and the station's clock
-    run/province.jsonl    every file in the order in which it reached its final name at the department
+run/ledger.jsonl      the device's own counts by boot, and the station's clock
+run/province.jsonl    every file in the order in which it reached its final name at the department
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ class Ledger:
         """A file reached its final name."""
         self._noted += 1
         self._names.append(arrival.name)
-        row = {"name": arrival.name, "size": arrival.size, "station_ms": arrival.time_ms, "mono_ms": int(mono_ms())}
+        row = {
+            "name": arrival.name,
+            "size": arrival.size,
+            "station_ms": arrival.time_ms,
+            "mono_ms": int(mono_ms()),
+        }
         self._province.write(json.dumps(row) + "\n")
 
     def close(self, arrivals: Sequence[Arrival]) -> None:

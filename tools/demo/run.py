@@ -1,8 +1,8 @@
 """`quantrac demo`: starts the whole chain on loopback, watches it, and counts at the end what came of it.
 
 The order: receivers, then the gateway (its start is the slowest), then the clock is fixed, and with it the
-instruments and the device come to life. At the end the other way round: the device stops measuring and drains,
-the gateway sends what it has closed, then everything that was started here is stopped.
+instruments and the device come to life. At the end the other way round: the device stops measuring and
+drains, the gateway sends what it has closed, then everything that was started here is stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from protocol.timeline import Timeline
 from simulator.bus import PtyPair
 from simulator.clock import SimClock, mono_ms
 from simulator.receivers import MqttReceiver, SftpReceiver
-from simulator.scene import KINDS, load_scene
+from simulator.scene import KINDS, Scene, load_scene
 from simulator.scene_process import SceneProcess
 from simulator.station import StationProcess
 from simulator.truth import newest_ms
@@ -35,7 +35,9 @@ from tools.people import DOES_NOT_HOLD, Failure, UsageError
 SETTLE_TIMEOUT_S = 60.0
 """Longest wait at the end for documents that the receivers have not confirmed yet."""
 HEARTBEAT_S = 0.5
-NO_MICROPYTHON = "There is no MicroPython for this platform or on PATH: the same firmware files run under CPython."
+NO_MICROPYTHON = (
+    "There is no MicroPython for this platform or on PATH: the same firmware files run under CPython."
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ def run_demo(options: DemoOptions) -> int:
         raise UsageError(f'There is no station kind "{options.station}": write one of {", ".join(KINDS)}.')
     if options.seconds is not None and options.outage_s >= options.seconds:
         raise UsageError("The outage is as long as the run: give a shorter --outage or more --seconds.")
-    return asyncio.run(_Demo(options).run())
+    scene = load_scene(options.station)
+    site = sites.open_site(options.dir, scene)
+    with sites.occupied(site):
+        return asyncio.run(_Demo(options, scene, site).run())
 
 
 @dataclass
@@ -74,18 +79,20 @@ class _Parts:
 
 
 class _Demo:
-    def __init__(self, options: DemoOptions):
+    def __init__(self, options: DemoOptions, scene: Scene, site: sites.Site):
         self.options = options
-        self.scene = load_scene(options.station)
-        self.site = sites.open_site(options.dir, self.scene)
-        self.ledger = Ledger(self.site.run)
+        self.scene = scene
+        self.site = site
+        self.ledger = Ledger(site.run)
         self.clock = SimClock()
+        self.alive = False  # the station's time runs
         self.stopping = asyncio.Event()
+        self.hurrying = asyncio.Event()  # asked to stop a second time
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, self.stopping.set)
+            loop.add_signal_handler(name, self._asked_to_stop)
         last_ms = self._lived_until()
         web_port = sites.free_port(self.options.port)
         screen = Screen(self.site, web_port, quiet=self.options.json)
@@ -94,6 +101,7 @@ class _Demo:
             timeline = fix_timeline(self.site.timeline, last_ms, self.options.speed)
             await self._bring_to_life(parts, timeline)
             await self._live(parts, screen)
+            await self._end_outage(parts)
             screen.note("stopping: the device sends what it holds, then the gateway what it has closed")
             final = await parts.device.stop() if parts.device else None
             if final:
@@ -113,7 +121,7 @@ class _Demo:
             return DOES_NOT_HOLD
         return 0
 
-    # Starting --------------------------------------------------------------------------------------------------
+    # Starting -----------------------------------------------------------------------------------------------
 
     async def _start(self, web_port: int, screen: Screen) -> _Parts:
         """Receivers, cable and gateway; the gateway waits for the clock when this returns."""
@@ -148,6 +156,7 @@ class _Demo:
     async def _bring_to_life(self, parts: _Parts, timeline: Timeline) -> None:
         """From here on the station's time runs."""
         self.clock = SimClock(timeline)
+        self.alive = True
         parts.province.now_ms = parts.national.now_ms = self.clock.now_ms
         site = self.site
         parts.instruments = SceneProcess(
@@ -172,7 +181,7 @@ class _Demo:
             known.append(count_journal(self.site.journal, sites.DEVICE_ID, self.site.link_key()).last_ms)
         return max((t for t in known if t is not None), default=None)
 
-    # Living ----------------------------------------------------------------------------------------------------
+    # Living -------------------------------------------------------------------------------------------------
 
     async def _live(self, parts: _Parts, screen: Screen) -> None:
         """Until the time is over or somebody stops it; the device's death is noticed."""
@@ -181,8 +190,7 @@ class _Demo:
             passed_s = (mono_ms() - began) / 1000
             if self.options.seconds is not None and passed_s >= self.options.seconds:
                 return
-            if parts.device is not None and not parts.device.running:
-                raise Failure("The device ended by itself. It said:\n" + "\n".join(parts.device.other_lines))
+            self._check(parts)
             await screen.show(
                 {"province": len(parts.province.arrivals), "national": parts.national.messages},
                 passed_s,
@@ -190,6 +198,21 @@ class _Demo:
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), 0.25)
+
+    def _asked_to_stop(self) -> None:
+        (self.hurrying if self.stopping.is_set() else self.stopping).set()
+
+    def _check(self, parts: _Parts) -> None:
+        """Failure when a part that should run does not."""
+        if parts.device is not None and not parts.device.running:
+            raise Failure("The device ended by itself. It said:\n" + "\n".join(parts.device.other_lines))
+        if parts.instruments is not None and not parts.instruments.running:
+            raise Failure("The simulated instruments ended by themselves.")
+        if parts.gateway.given_up:
+            raise Failure(f"The gateway ended. The end of its log:\n{parts.gateway.last_words()}")
+        for task in parts.tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise Failure(f"The demo's {task.get_name()} ended: {error}.") from error
 
     async def _keep_books(self, parts: _Parts) -> None:
         """What the audit of a later run needs, written while this one may still be killed."""
@@ -213,16 +236,23 @@ class _Demo:
         finally:
             await parts.province.restore()
 
+    async def _end_outage(self, parts: _Parts) -> None:
+        """The province comes back, however early the demo was stopped."""
+        for task in parts.tasks:
+            if task.get_name() == "outage":
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
     async def _settle(self, parts: _Parts, screen: Screen) -> None:
         """Until every closed window has been confirmed by both receivers."""
         deadline = mono_ms() + SETTLE_TIMEOUT_S * 1000
-        while mono_ms() < deadline:
+        while mono_ms() < deadline and not self.hurrying.is_set():
             current = await screen.fetch()
             if current is not None and all(row["backlog"] == 0 for row in current["destinations"]):
                 return
             await asyncio.sleep(0.1)
 
-    # Ending ----------------------------------------------------------------------------------------------------
+    # Ending -------------------------------------------------------------------------------------------------
 
     async def _stop(self, parts: _Parts) -> None:
         for task in parts.tasks:
@@ -236,7 +266,8 @@ class _Demo:
         await parts.cable.stop()
         await parts.province.stop()
         await parts.national.stop()
-        self.ledger.heartbeat(self.clock.now_ms())
+        if self.alive:
+            self.ledger.heartbeat(self.clock.now_ms())
         self.ledger.close(parts.province.arrivals)
 
     def _summary(self, parts: _Parts, gateway_status: int | None) -> dict[str, Any]:
@@ -244,10 +275,11 @@ class _Demo:
         count = count_journal(site.journal, sites.DEVICE_ID, site.link_key())
         source = f"device/{sites.DEVICE_ID}"
         acknowledged = self.ledger.acknowledged()
-        emitted = self.ledger.emitted()
         held = {boot: len(seen) for (name, boot), seen in count.held.items() if name == source}
+        # The notes on a device that was killed are up to a second old: it emitted at least what arrived.
+        emitted = {boot: max(made, held.get(boot, 0)) for boot, made in self.ledger.emitted().items()}
         own = sum(len(seen) for (name, _), seen in count.held.items() if name != source)
-        # A device that was killed takes what it had not sent with it: only a boot that drained owes all it emitted.
+        # A device that was killed takes what it had not sent with it: only one that drained owes all of it.
         owed = sum(emitted[boot] - held.get(boot, 0) for boot in self.ledger.drained() if boot in emitted)
         lost = max(owed, missing_records(count, source, acknowledged))
         files = count_files(site.journal, "province", site.province, self.ledger.arrivals())

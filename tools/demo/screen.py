@@ -27,7 +27,9 @@ class Screen:
             self._live = Live(console=self._console, refresh_per_second=4, transient=False)
             self._live.start()
         elif not quiet:
-            print(f"demo in {site.dir}: files appear in {site.province}, status at {self.page}", file=sys.stderr)
+            print(
+                f"demo in {site.dir}: files appear in {site.province}, status at {self.page}", file=sys.stderr
+            )
 
     async def fetch(self) -> dict[str, Any] | None:
         """The gateway's /api/v1/current, None while it does not answer."""

@@ -7,10 +7,13 @@ province/            what the department received         national/         what
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tools.people import UsageError
 from tools.station.build import build
 
 DEVICE_ID = "st-01"
+MARKER = "demo.json"
 HOST = "127.0.0.1"
 SFTP_USER = "station"
 BAUD = 115_200
@@ -93,7 +97,7 @@ class Site:
 def open_site(directory: Path, scene: Scene) -> Site:
     """Make the folder, or open one of the same kind of station. UsageError when it is something else."""
     site = Site(directory.resolve())
-    marker = site.dir / "demo.json"
+    marker = site.dir / MARKER
     if site.dir.exists() and any(site.dir.iterdir()):
         kind = _kind(marker)
         if kind is None:
@@ -116,6 +120,19 @@ def _kind(marker: Path) -> str | None:
         return str(json.loads(marker.read_text(encoding="utf-8"))["station"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+@contextlib.contextmanager
+def occupied(site: Site) -> Iterator[None]:
+    """Hold the folder for one demo; UsageError when another one runs in it."""
+    with (site.dir / MARKER).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"A demo already runs in {site.dir}: stop it, or name another folder with --dir."
+            ) from None
+        yield
 
 
 def _secret(path: Path, text: str) -> None:
@@ -151,13 +168,15 @@ def write_config(
             "web": {"host": HOST, "port": web_port},
         }),
         table("[[device]]", {
-            "id": DEVICE_ID, "link": f"serial:{site.gateway_tty}?baud={BAUD}", "key_file": f"gateway/keys/{DEVICE_ID}.link",
+            "id": DEVICE_ID, "link": f"serial:{site.gateway_tty}?baud={BAUD}",
+            "key_file": f"gateway/keys/{DEVICE_ID}.link",
         }),
         table("[[bus]]", scene.bus(HOST, bus_port)),
         *(table("[[channel]]", channel) for channel in scene.channels(DEVICE_ID)),
         table("[[destination]]", {
             "id": "province", "kind": "sftp", "host": HOST, "port": sftp_port, "user": SFTP_USER,
-            "password_file": "gateway/keys/province.password", "host_key_file": "gateway/keys/province.hostkey",
+            "password_file": "gateway/keys/province.password",
+            "host_key_file": "gateway/keys/province.hostkey",
             "layout": "{station}/{yyyy}/{MM}/{dd}", "send": ["windows"],
         }),
         table("[[destination]]", {
@@ -179,7 +198,7 @@ def toml(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's one character more
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, dict):

@@ -26,7 +26,7 @@ def fetch_current(url: str, timeout_s: float = 1.0) -> dict[str, Any] | None:
 def render(current: dict[str, Any] | None, received: dict[str, int], page: str, note: str) -> Group:
     """One screen.
 
-    current: the gateway's /api/v1/current; received: what each receiver holds; note: a line about what is going on.
+    current: the gateway's /api/v1/current; received: what each receiver holds; note: what is going on.
     """
     if current is None:
         return Group(
@@ -59,7 +59,8 @@ def render(current: dict[str, Any] | None, received: dict[str, int], page: str, 
         age = row["oldest_unsent_s"]
         sent.add_row(
             row["id"], str(row["delivered"]), str(row["backlog"]),
-            "-" if age is None else f"{age:.0f} s", str(received.get(row["id"], "-")), row["last_error"] or "",
+            "-" if age is None else f"{age:.0f} s", str(received.get(row["id"], "-")),
+            row["last_error"] or "",
         )  # fmt: skip
     return Group(
         channels, sent, Text(f"{page}api/v1/current   {page}metrics   {page}healthz", style="dim"), Text(note)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from protocol import fields, instruments
 from protocol.calibration import check as check_points
 from protocol.errors import ConfigError
+from protocol.messages import CHANNELS_MAX
 from protocol.profile import BAUDS, Profile, Quantity
 
-CHANNELS_MAX = 64  # what the firmware keeps a place for; the frame of HELLO is usually the tighter limit
 NAME_BYTES_MAX = 32  # of a device or a channel, by messages.cddl
 RETRIES = 2
 
@@ -22,7 +22,7 @@ _SERIAL = (
     ("parity", fields.choice(("N", "E", "O")), None),
     ("stopbits", fields.choice((1, 2)), None),
 )
-_TCP = (("host", fields.filled, _MUST), ("port", fields.whole(1, 65535), _MUST))
+_TCP = (("host", fields.address, _MUST), ("port", fields.whole(1, 65535), _MUST))
 _LINKS = {"serial": (("path", fields.filled, _MUST), ("baud", fields.choice(BAUDS), 115200)), "tcp": _TCP}
 _BUSES = {"rtu": _SERIAL, "tcp": _TCP}
 _SITE = (

@@ -1,0 +1,90 @@
+"""tools/bench: short runs of the real benches, where what they claim must hold; how their verb behaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
+from tools import bench
+from tools.bench import broker as brokers
+from tools.bench import ingest, measure, poll
+from tools.people import UsageError
+
+FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
+
+
+def test_ingest_loses_nothing():
+    frames = 600
+    found = asyncio.run(ingest._measure(frames))
+    assert found.keys() >= FIELDS and found["unit"] == "readings/s"
+    expected = frames * ingest.DEVICES * ingest.ROWS
+    assert found["acknowledged"] == found["journaled"] == expected and found["lost"] == 0
+    assert found["value"] > 0 and found["rss_mib"] > 0
+
+
+def test_poll_delivers_every_reading_once():
+    found = poll._load(2, 100, 2.0)
+    assert found["delivered"] == found["journaled"] > 0
+    assert found["wrong"] == found["twice"] == 0
+    assert found["instruments"] == 2 and found["skipped_polls"] >= 0
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "the simulator's"])
+def test_the_subscriber_tells_good_from_doubled_and_mixed_up(tmp_path, monkeypatch, kind):
+    import paho.mqtt.publish as publish
+
+    from simulator.modbus_load import value
+
+    if kind != "mosquitto":
+        monkeypatch.setattr(brokers.shutil, "which", lambda *_, **__: None)
+    with brokers.running_broker(tmp_path) as (name, port):
+        assert name == kind
+        subscriber = brokers.Subscriber(port, 10)
+        row = ["I3Q7", 1, value(3, 7, 5), "00"]
+        for id, rows in (
+            ("a", [row, ["I3Q8", 1, None, "02"]]),
+            ("a", [row]),
+            ("b", [["I3Q8", 1, row[2], "00"]]),
+        ):
+            body = json.dumps({"id": id, "t": "x", "rows": rows})
+            publish.single("quantrac/t", body, qos=1, hostname="127.0.0.1", port=port)
+        publish.single(
+            "quantrac/t", json.dumps({"id": "c", "rows": [row, row]}), 1, hostname="127.0.0.1", port=port
+        )
+        subscriber.wait_for(3, 20)
+        subscriber.stop()
+    assert (subscriber.readings, subscriber.twice, subscriber.wrong, subscriber.messages) == (3, 1, 1, 4)
+
+
+def test_cost_of_a_process():
+    ours = measure.cost_of(os.getpid())
+    assert 0 < ours.rss_mib <= ours.peak_mib and ours.cpu_s > 0
+    sum(range(3_000_000))
+    assert measure.cost_of(os.getpid()).cpu_s >= ours.cpu_s
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with pytest.raises(OSError):
+        measure.cost_of(gone.pid)
+    assert "Python 3." in measure.machine() and "cores" in measure.machine()
+
+
+def test_the_verb_prints_one_object_a_bench_and_fails_when_something_was_lost(monkeypatch, capsys):
+    results = {"ingest": {"lost": 0}, "poll": {"lost": 0, "wrong": 1}, "memory": {}, "startup": {}}
+    for name, more in results.items():
+        module = __import__(f"tools.bench.{name}", fromlist=["run"])
+        result = {"name": name, "value": 1234, "unit": "x", **more}
+        monkeypatch.setattr(module, "run", lambda seconds, result=result: {**result, "seconds": seconds})
+    assert bench.run_benches("ingest", 5, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "ingest", "value": 1234, "unit": "x", "lost": 0, "seconds": 5,
+    }  # fmt: skip
+    assert bench.run_benches(None, 5, as_json=True) == 1
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == list(bench.NAMES)
+    with pytest.raises(UsageError, match="write one of"):
+        bench.run_benches("nonsense", 5, as_json=True)

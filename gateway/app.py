@@ -78,6 +78,7 @@ class Gateway:
             self._documents, self.counters, self._raw_feed(),
         )  # fmt: skip
         self.intake.open()
+        clock.floor_ms = self.intake.known_ms
         self.links = {
             device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
             for device in config.device

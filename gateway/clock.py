@@ -25,16 +25,21 @@ class Clock:
     station reads the same file, so that instruments, device and gateway agree as real ones would through NTP.
     """
 
-    def __init__(self, timeline: Timeline | None = None, trusted: bool = True):
+    def __init__(self, timeline: Timeline | None = None):
         self._timeline = timeline
         self.simulated = timeline is not None
-        self.trusted = trusted
-        """Whether the station's devices may believe this time."""
+        self.floor_ms = 0
+        """A moment that has certainly been: what was written then is in the journal."""
 
     @classmethod
     def from_file(cls, path: Path) -> Clock:
         """A simulated clock from a JSON file `{"segments": [[mono_ms, station_ms, speed], ...]}`."""
         return cls(Timeline(json.loads(path.read_text(encoding="utf-8"))["segments"]))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether anybody may believe this time: a board without a battery may wake up in the past."""
+        return self.now_ms() >= self.floor_ms
 
     def now_ms(self) -> int:
         """Station time, Unix milliseconds."""

@@ -5,6 +5,7 @@ Reads the live objects, changes nothing. Problems are sentences that say what to
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,10 @@ from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from protocol import quality as q
 
+FREE_BYTES_MIN = 512 << 20
+"""Free space below which the disk is a problem: some days of a small station."""
+GROWN_S = 900.0
+"""How long something that went wrong is still told of."""
 LATE_S = 900.0
 """A document that waits longer than 15 minutes is late: then the receiver shows the station offline."""
 
@@ -38,6 +43,7 @@ class Status:
         self._lines = lines
         self._workers = workers
         self._newest: dict[str, Window] = {}
+        self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
     def closed(self, windows: list[Window]) -> None:
         """Hear of windows as they close, to show the newest of each channel."""
@@ -109,7 +115,23 @@ class Status:
         journal = self._intake.journal
         if journal.status:
             found.append(f"The journal cannot store: {journal.status}")
+        if not self._clock.trusted:
+            found.append(
+                "The clock is behind the newest entry of the journal: set it, or give it a time server."
+            )
+        if (free := shutil.disk_usage(self._config.gateway.state_dir).free) < FREE_BYTES_MIN:
+            found.append(f"The disk has {free >> 20} MiB left: make room, or nothing can be stored any more.")
+        for state in self._intake.windows.states:
+            if self._growing(f"unplaced {state.channel.symbol}", state.unplaced):
+                found.append(
+                    f"Readings of {state.channel.symbol} are in no average: their time is not credible. "
+                    "Compare the clocks of the device and the gateway."
+                )
         for id, counted in self._intake.counters.links.items():
+            if self._growing(f"tag {id}", counted.bad_tag):
+                found.append(
+                    f"Frames that name the device {id} have a wrong tag: compare its key with its key_file."
+                )
             if not counted.connected:
                 found.append(f"The device {id} is not connected: check its power and its cable.")
         for id, line in self._lines.items():
@@ -130,7 +152,22 @@ class Status:
                 found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
+        for id, counted in self._intake.counters.destinations.items():
+            if id not in self._workers and counted.waiting:
+                found.append(
+                    f"{counted.waiting} documents wait for {id}, which the configuration no longer has: "
+                    "give a destination that id again."
+                )
         return found
+
+    def _growing(self, name: str, count: int) -> bool:
+        """Whether a counter of what should not be has grown within the last GROWN_S."""
+        now_s = self._clock.mono_ns() / 1e9
+        known, since_s = self._grown.get(name, (0, float("-inf")))
+        if count > known:
+            self._grown[name] = (count, now_s)
+            return True
+        return now_s - since_s < GROWN_S
 
     def sentence(self) -> str:
         """One line for systemd."""

@@ -1,4 +1,4 @@
-"""The rules of the house, as tests: who may import whom, where time comes from, what a folder must explain."""
+"""The rules of the house as tests: who may import whom, where time comes from, what a folder must explain."""
 
 from __future__ import annotations
 

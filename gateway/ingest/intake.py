@@ -101,6 +101,7 @@ class Intake:
         self._settings = settings
         self._keys = devices
         self._now = now
+        self.known_ms = 0  # newest moment that the journal knows of, at opening
         self._documents = documents
         self._raw = raw
         self._lanes: dict[str, Lane] = {}
@@ -120,6 +121,7 @@ class Intake:
         try:
             self._boot = replay.learn(reader, self._lanes) + 1
             replay.resume(reader, self.windows, self._now().mono_s)
+            self.known_ms = reader.newest_ms()
         finally:
             reader.close()
         for device, key in self._keys.items():
@@ -234,6 +236,8 @@ class Intake:
         """Close what is due, and compute again what got late readings. Returns whether more may be due at
         once.
         """
+        if not self._now().trusted:
+            return False  # no window is closed by a clock that has not caught up with the journal
         more = True
         for _ in range(WINDOWS_PER_TICK):
             moment = self._now()

@@ -216,6 +216,7 @@ class Line:
         if question is not None and question is not block:
             await asyncio.sleep(max(0, until_ns - self._clock.mono_ns()) / 1e9)
         counters = unit.counters
+        outcome, data = x.LOST, None
         for attempt in range(attempts):
             counters.requests += 1
             began_ns = self._clock.mono_ns()

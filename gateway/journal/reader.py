@@ -53,6 +53,13 @@ class Reader:
         """Entries on disk."""
         return self.rows("SELECT COALESCE(MAX(idx) + 1, 0) FROM entry")[0][0]
 
+    def newest_ms(self) -> int:
+        """When the newest entry arrived, station time; 0 in an empty journal."""
+        return self.rows(
+            "SELECT COALESCE(MAX(arrived_ms), 0) FROM "
+            "(SELECT arrived_ms FROM entry ORDER BY idx DESC LIMIT 64)"
+        )[0][0]
+
     # Entries ------------------------------------------------------------------------------------------------
 
     def entries(self, first: int = 0, last: int | None = None, kind_from: int = 0) -> Iterator[Stored]:

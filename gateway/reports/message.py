@@ -66,10 +66,9 @@ def window_message(config: Config, windows: Sequence[Window], revision: int) -> 
         window = by_symbol.get(channel.symbol)
         if window is None:
             continue
+        value = window.value if provincial.has_number(window) else None
         channels[channel.symbol] = {
-            "value": float(provincial.number(window.value, channel.decimals))
-            if provincial.has_number(window)
-            else None,
+            "value": None if value is None else float(provincial.number(value, channel.decimals)),
             "unit": channel.unit,
             "status": window.status,
             "valid_share": round(window.valid_share, 4),

@@ -2,7 +2,7 @@
 
     python -m tests.bench.poll_load SECONDS INSTRUMENTS QUANTITIES POLL_MS
 
-The instruments are those of simulator/modbus_load.py; `quantrac bench poll` measures the whole chain with them.
+The instruments are those of simulator/modbus_load.py; `quantrac bench poll` measures the whole chain.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from protocol.cose import Mac0
 from protocol.messages import Readings
 from protocol.reading import float_bits
 from protocol.session import DeviceSession
+from simulator.child import dying_with_parent
 from tests.gateway import intake_rig
 from tests.servers.process import free_port
 from tools.demo.site import table
@@ -137,7 +138,7 @@ class GatewayRun:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tools.cli", "gateway", "run", str(self.config), *self._clock,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env=dict(os.environ, NOTIFY_SOCKET=os.path.relpath(path)),
+                env=dict(os.environ, NOTIFY_SOCKET=os.path.relpath(path)), preexec_fn=dying_with_parent(),
             )  # fmt: skip
         return self
 

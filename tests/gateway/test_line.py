@@ -15,6 +15,7 @@ from gateway.config_model import Bus, Channel
 from gateway.ingest.line import Line
 from protocol import quality
 from protocol.quality import BAD_REPLY, OK, TIMEOUT
+from protocol.reading import bits_float
 from protocol.timeline import Timeline
 from tests.bench import poll_load
 from tests.gateway.line_rig import (
@@ -434,7 +435,7 @@ def test_loaded_instruments_in_real_time_lose_and_mix_up_nothing():
             for rows in seen:
                 for channel, _, raw_bits, given in rows:
                     assert given == OK
-                    assert poll_load.origin(raw_bits) == divmod(channel, quantities)
+                    assert poll_load.origin(bits_float(raw_bits)) == divmod(channel, quantities)
             for line in lines:
                 times = [rows[0][1] for rows in seen if rows[0][0] in line.counters.read()]
                 assert times == sorted(times)

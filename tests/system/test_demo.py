@@ -5,6 +5,7 @@ They take a minute of real time each and want the machine for themselves: xdist 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ def test_files_are_the_truth(tmp_path, station):
     assert summary["device"]["runtime"].startswith("MicroPython")
     assert json.loads(out[out.index("{") :]) == summary
     windows = {m["id"] for m in messages(tmp_path)}
-    assert len(windows) == len(received(tmp_path)), "the nation has another number of windows than the province"
+    assert len(windows) == len(received(tmp_path)), "the nation has not the windows of the province"
 
 
 def check_truth(directory: Path) -> None:
@@ -100,7 +101,7 @@ def test_outage_of_the_province_is_made_up_for(tmp_path):
     names = [row["name"] for row in ledger]
     assert names == sorted(names), "not oldest first"
     assert len(set(names)) == len(names)
-    gaps = [b["mono_ms"] - a["mono_ms"] for a, b in zip(ledger, ledger[1:], strict=False)]
+    gaps = [b["mono_ms"] - a["mono_ms"] for a, b in itertools.pairwise(ledger)]
     assert max(gaps) > 15_000, "there was no outage"
     assert summary["outage_s"] == 20
     check_truth(tmp_path)
@@ -135,7 +136,8 @@ def test_everything_killed_and_continued(tmp_path):
 def test_ctrl_c_on_the_terminal_ends_it_in_order(tmp_path):
     """The terminal sends SIGINT to the whole group: the device still drains, the gateway still sends."""
     command = [sys.executable, "-m", "tools.cli", "demo", "--dir", str(tmp_path), "--port", "0"]
-    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    demo = subprocess.Popen(command, **pipes, process_group=0)
     wait_for_files(tmp_path, 2, demo)
     second = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert second.returncode == 2 and "already runs" in second.stderr

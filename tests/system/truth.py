@@ -55,7 +55,7 @@ def read_truth(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def mean_of_truth(updates: list[tuple[int, float]], end: int) -> float:
-    """Mean of what an instrument showed in the window that ends at `end`: its updates, or the last one before."""
+    """Mean of what an instrument showed in the window that ends at `end`, or the last value before it."""
     inside = [value for t, value in updates if end - WINDOW_MS <= t < end]
     if inside:
         return sum(inside) / len(inside)
@@ -72,8 +72,8 @@ def tolerance_of_one_update(updates: list[tuple[int, float]], end: int) -> float
 def compare(files: list[Path], truth: dict[str, list[tuple[int, float]]]) -> tuple[int, int]:
     """Assert that every value of every file is the mean of the truth; returns (compared, exactly equal).
 
-    Equal: within the decimals of the file. A reading that a busy machine delayed into the instrument's next update
-    may move a mean by one update; the caller says how many may.
+    Equal: within the decimals of the file. A reading that a busy machine delayed into the instrument's next
+    update may move a mean by one update; the caller says how many may.
     """
     compared = exact = 0
     for path in files:
@@ -83,7 +83,8 @@ def compare(files: list[Path], truth: dict[str, list[tuple[int, float]]]) -> tup
             off = abs(float(line.value) - expected)
             rounding = 0.51 * 10**-decimals + 1e-6 * abs(expected)
             assert line.status == "00", (path.name, line)
-            assert off <= rounding + tolerance_of_one_update(truth[line.symbol], end_ms(path)), (path.name, line, expected)
+            allowed = rounding + tolerance_of_one_update(truth[line.symbol], end_ms(path))
+            assert off <= allowed, (path.name, line, expected)
             compared += 1
             exact += off <= rounding
     return compared, exact

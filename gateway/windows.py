@@ -198,6 +198,7 @@ class Lane:
         ] = {}  # boot -> rows of (quantity, interval_ms, calibration, points)
         self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
+        self._placed: set[int] = set()  # boots whose placement has been used
         self._windows = windows
         self._hold_from_s: float | None = None
         self._hold_progress = -1
@@ -243,9 +244,16 @@ class Lane:
         self._boot = -1
         self._aim_nowhere()
 
-    def place(self, boot: int, offset_ms: int) -> None:
-        """What to add to a boot's ticks to get station time. The first one said for a boot stays."""
-        self.placements.setdefault(boot, offset_ms)
+    def place(self, boot: int, offset_ms: int) -> bool:
+        """What to add to a boot's ticks to get station time; whether it is news.
+
+        A delay on the way only ever makes the offset larger: the smallest one said before the boot's first
+        reading counts, and from then on it stays.
+        """
+        if boot in self._placed or offset_ms >= self.placements.get(boot, 1 << 62):
+            return False
+        self.placements[boot] = offset_ms
+        return True
 
     def _enter(self, boot: int) -> None:
         """Make `boot` the one that channel numbers are looked up for (its own table, else the newest before
@@ -274,6 +282,7 @@ class Lane:
                 self._unplaced(channels)
                 return None, None
             base_ms += self.placements[boot]
+            self._placed.add(boot)
         first_ms, last_ms = base_ms + min(offsets), base_ms + max(offsets)
         latest_ms = now_ms + FUTURE_MS
         if last_ms > latest_ms or first_ms < now_ms - BACK_MS:

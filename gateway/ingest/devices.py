@@ -175,9 +175,8 @@ class DeviceIngest:
         if self.lane.tables.get(hello.boot) != table:
             self.lane.describe(hello.boot, table)
             entries.append(self._entry(HELLO, body, moment))
-        if hello.clock == 0 and moment.trusted and hello.boot not in self.lane.placements:
-            offset_ms = moment.now_ms - hello.ticks_ms
-            self.lane.place(hello.boot, offset_ms)
+        offset_ms = moment.now_ms - hello.ticks_ms
+        if hello.clock == 0 and moment.trusted and self.lane.place(hello.boot, offset_ms):
             entries.append(self._event(moment, "placed", hello.boot, offset_ms))
         lost = self.session.skipped - self.counters.skipped
         if lost:

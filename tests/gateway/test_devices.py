@@ -234,3 +234,18 @@ def test_calibration_points_that_cannot_be_used_are_as_good_as_unknown():
     device.feed(wire(hello()), MOMENT)
     device.lane.describe(1, [("cod", 1000, 7, ((1.0, 0.0), (1.0, 10.0)))])
     assert ("cod", 7) not in device.lane.points
+
+
+def test_a_greeting_that_was_held_up_does_not_set_the_clock_of_a_boot():
+    """Delay only adds: the quickest greeting before the first record is the truest."""
+    device = ingest()
+    late = MOMENT._replace(now_ms=MOMENT.now_ms + 3_600_000)
+    device.feed(wire(hello(clock=0, ticks_ms=400)), late)  # an hour on the way
+    assert (
+        len(device.feed(wire(hello(clock=0, ticks_ms=900, nonce=2)), MOMENT)[0]) == 1
+    )  # journaled: "placed"
+    assert device.lane.placements == {1: MOMENT.now_ms - 900}
+    device.feed(wire(readings(1, 1)._replace(base_ms=500, clock=0)), MOMENT)
+    quicker = MOMENT._replace(now_ms=MOMENT.now_ms - 5)
+    assert device.feed(wire(hello(clock=0, ticks_ms=900, nonce=3)), quicker)[0] == []  # it has been used
+    assert device.lane.placements == {1: MOMENT.now_ms - 900}

@@ -294,7 +294,7 @@ def test_ticks_are_placed_by_the_boot_they_belong_to():
     lane = windows.lanes["device/st-01"]
     assert give(windows, (0, 1.0, q.OK), base_ms=5000, clock=0) == (None, None)
     lane.place(1, START - 5000)
-    lane.place(1, 0)  # the first one said stays
+    assert not lane.place(1, START)  # a later greeting was on the way for longer
     assert give(windows, (0, 2.0, q.OK), base_ms=5000, clock=0) == (START, START)
     give(windows, (0, 3.0, q.OK), base_ms=5000, clock=0, boot=2)
     assert windows.close(START)[0].count == 1

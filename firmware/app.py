@@ -61,17 +61,18 @@ class App:
         self.session = DeviceSession(self.hello, self.store, board.ticks_diff)
         mac = Mac0(config.id, config.key)
         self.uplink = Uplink(board, config.link, self.session, mac, self.clock, self.store, self.renumber)
+        self.lines = [open_line(board, bus) for bus in config.buses]
         self.pollers = [
             Poller(
                 board,
                 self.clock,
                 self.store,
-                open_line(board, bus),
-                [unit for unit in config.units if unit.bus == bus["id"]],
+                line,
+                [unit for unit in config.units if unit.bus == line.id],
                 config.channels,
                 self.counters,
             )
-            for bus in config.buses
+            for line in self.lines
         ]
         if len(messages.encode(self.hello())) + mac.overhead > framing.MAX_BODY:
             raise ConfigError(
@@ -80,9 +81,9 @@ class App:
 
     # name -> coroutine function. Pollers end when they are stopped, the others run until the end.
     def tasks(self):
-        table = [("uplink", self.uplink.run), ("report", self.report)]
-        for poller, bus in zip(self.pollers, self.config.buses):  # noqa: B905 (MicroPython has no strict=)
-            table.append(("poller " + bus["id"], poller.run))
+        table = [("poller " + line.id, poller.run) for line, poller in zip(self.lines, self.pollers)]  # noqa: B905 (MicroPython has no strict=)
+        table.append(("uplink", self.uplink.run))
+        table.append(("report", self.report))
         return table
 
     def hello(self):
@@ -154,6 +155,7 @@ class App:
 
     def _print(self, final):
         store, counters, uplink = self.store, self.counters, self.uplink
+        kind, detail = store.newest_event
         line = {
             "boot": self.boot,
             "emitted": store.emitted,
@@ -167,8 +169,13 @@ class App:
             "timeouts": counters.timeouts,
             "bad_replies": counters.bad_replies,
             "exceptions": counters.exceptions,
+            "strays": sum([line.strays for line in self.lines]),
+            "echoes": sum([line.echoes for line in self.lines]),
+            "noise_bytes": sum([line.noise_bytes for line in self.lines]),
+            "link_losses": uplink.losses,
             "bad_frames": uplink.bad_frames,
             "noise": uplink.noise,
+            "event": f"{messages.EVENT_NAMES[kind]} {detail}",
             "crashes": self.crashes,
             "final": final,
         }

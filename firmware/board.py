@@ -11,10 +11,15 @@
 #   sleep_ms(ms)              coroutine
 #   idle()                    called when nothing is due for a while: collects garbage
 #   random_bytes(n)
-#   next_boot(above=0)        a number of this start that is new, and above `above`; kept before it returns
+#   next_boot(above=0)        a number of this start that is new, and above `above`; kept before it returns.
+#                             One more than the last. Where none is kept (a new board, wiped flash): drawn by
+#                             chance, 1 to 2**24. Numbers from 1 would be those of the device's former life:
+#                             the gateway's "I hold everything up to (1, 200)" would free records of this life
+#                             that were never sent.
 #   read_file(name), write_file(name, data)   small files of the device; write_file replaces atomically
 #   open_rtu(bus), open_tcp(host, port), open_link(link)   coroutines -> a stream; OSError when there is none
-#   command()                 coroutine -> a line typed to the device, or None at the end of input
+#   command()                 coroutine -> a line typed to the device, or None at the end of input; what is no
+#                             text is skipped, noise on the console is no reason to stop
 #   report(text)              one line for whoever watches; never blocks
 #   crash(error)              a task ended by an exception that nobody expected: show where
 #

@@ -9,7 +9,7 @@
 # Rule 2: an RTU frame is everything between two silences. An answer with anything before or after it is a
 #         BadReply, and the line is read until it falls silent. Only a copy of our own request (an echoing
 #         adapter) and a whole valid frame of another unit (its late answer) are taken away first, and
-#         counted.
+#         counted. The copy of a write by function 5 or 6 is left: the good answer to one looks the same.
 # Rule 3: RTU has no numbers on its frames. A late answer of the same unit can only be kept away by not asking
 #         that unit while one may still come: the poller leaves it alone for another time-out after each
 #         failure (LATE in poller.py), and what came meanwhile is thrown away before the next request.
@@ -50,6 +50,10 @@ class Line:
         self._backoff = Backoff(board)
         self._closed_at = 0
         self._wait_ms = 0
+
+    # A new stream, or OSError: what the two kinds of line differ in first.
+    async def _open(self):
+        raise NotImplementedError
 
     # Whether a stream had to be opened for it.
     async def _ready(self):
@@ -121,7 +125,7 @@ class RtuLine(Line):
     async def _collect(self, stream, adu, pdu, timeout_ms):
         board = self._board
         whole = modbus.rtu_reply_length(pdu)
-        reads = pdu[0] <= 4  # the answer to a write may look like the request
+        strip = pdu[0] not in (5, 6)  # their answer is the request itself, that of 15 and 16 is shorter
         answer = b""
         stray = b""
         began = board.ticks_ms()
@@ -131,10 +135,10 @@ class RtuLine(Line):
             if not data:
                 return answer or stray
             answer += data
-            if reads and answer[: len(adu)] == adu:
+            if strip and answer[: len(adu)] == adu:
                 self.echoes += 1
                 answer = answer[len(adu) :]
-            elif reads and adu.startswith(answer):
+            elif strip and adu.startswith(answer):
                 continue  # the beginning of an echo, or nothing yet
             if not answer:
                 continue
@@ -181,29 +185,29 @@ class TcpLine(Line):
     async def transact(self, unit, pdu, timeout_ms):
         fresh = await self._ready()
         try:
-            return await self._ask(unit, pdu, timeout_ms)
+            return await self._ask(self._stream, unit, pdu, timeout_ms)
         except OSError as error:
             self.close()
             gone = error
         if not fresh:  # servers hang up on a connection that was idle: that is no fault yet
             await self._ready()
             try:
-                return await self._ask(unit, pdu, timeout_ms)
+                return await self._ask(self._stream, unit, pdu, timeout_ms)
             except OSError as error:
                 self.close()
                 gone = error
         self._put_off()
         raise LineDown(f"bus {self.id} has gone: {gone}")
 
-    async def _ask(self, unit, pdu, timeout_ms):
+    async def _ask(self, stream, unit, pdu, timeout_ms):
         board = self._board
         self._transaction = self._transaction + 1 & 0xFFFF
         number = self._transaction
-        await self._stream.write(modbus.tcp(number, unit, pdu))
+        await stream.write(modbus.tcp(number, unit, pdu))
         began = board.ticks_ms()
         while True:
             left_ms = timeout_ms - board.ticks_diff(board.ticks_ms(), began)
-            answer = await self._frame(left_ms)
+            answer = await self._frame(stream, left_ms)
             if not answer:
                 self._silent += 1
                 if self._silent >= SILENT_MAX:
@@ -215,7 +219,7 @@ class TcpLine(Line):
             return modbus.parse_tcp(answer, number, unit, pdu)
 
     # One whole answer, or nothing when the time was up: what came of it is kept for the next call.
-    async def _frame(self, timeout_ms):
+    async def _frame(self, stream, timeout_ms):
         board = self._board
         began = board.ticks_ms()
         need = modbus.TCP_HEAD
@@ -233,7 +237,7 @@ class TcpLine(Line):
                     raise
                 continue
             left_ms = timeout_ms - board.ticks_diff(board.ticks_ms(), began)
-            data = await self._stream.read(FRAME_MAX + modbus.TCP_HEAD, left_ms) if left_ms > 0 else b""
+            data = await stream.read(FRAME_MAX + modbus.TCP_HEAD, left_ms) if left_ms > 0 else b""
             if not data:
                 return b""
             self._silent = 0

@@ -4,18 +4,20 @@
 # Rule 2: what a poll needs is prepared here: requests as bytes, register counts, status words as whole
 #         numbers.
 # Rule 3: needed once: app.py forgets this module after the start, which gives a device some 20 KB back.
-# Rule 4: the file is made by `quantrac station new`; nobody is expected to write one by hand.
+# Rule 4: the other end of a TCP connection is an IPv4 address, never a name: looking one up can take half a
+#         minute while the network is down, and every bus would wait for it.
+# Rule 5: the file is made by `quantrac station new`; nobody is expected to write one by hand.
 
 import binascii
 import hashlib
 import json
 from collections import namedtuple
 
-from protocol import calibration, fields, modbus, registers
+from protocol import calibration, fields, modbus, quality, registers
 from protocol.errors import ConfigError
+from protocol.messages import CHANNELS_MAX
 
 FILE = "station.json"
-CHANNELS_MAX = 255  # a record has 8 bits for it; that the table in HELLO fits one frame is checked in app.py
 POLL_MS_MAX = 86400000  # half of what the ticks of a device can tell apart is six days
 
 # memory_records: 0 = as many as the board has room for
@@ -44,7 +46,7 @@ Value = namedtuple("Value", _value)
 Status = namedtuple("Status", _status)
 
 _must = fields.MUST
-_quality = fields.whole(0, 11)
+_quality = fields.whole(0, len(quality.NAMES) - 1)
 _register = fields.whole(0, 0xFFFF)
 _serial = (
     ("path", fields.filled, _must),
@@ -52,7 +54,7 @@ _serial = (
     ("parity", fields.choice(("N", "E", "O")), "N"),
     ("stopbits", fields.choice((1, 2)), 1),
 )
-_tcp = (("host", fields.filled, _must), ("port", fields.whole(1, 65535), _must))
+_tcp = (("host", fields.address, _must), ("port", fields.whole(1, 65535), _must))
 _FILE = (
     ("id", fields.filled, _must),
     ("key", fields.text, _must),
@@ -232,7 +234,8 @@ def _unit(faults, where, given):
             pdu = modbus.start_pdu(start["function"], start["address"], start["words"])
             requests.append((pdu, start["wait_ms"]))
         for read in reads:
-            requests.append((modbus.read_pdu(read["function"], read["address"], read["count"]), 0))
+            pdu = modbus.read_pdu(read["function"], read["address"], read["count"])  # pyright: ignore[reportOptionalSubscript]
+            requests.append((pdu, 0))
     except ConfigError as error:
         faults.append(f"{where}: {error}")
     if len(faults) > before:

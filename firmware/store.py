@@ -63,6 +63,7 @@ class Store:
         self.capacity = len(ring) * _PIECE
         self.acked = 0  # highest sequence number the gateway holds
         self.discarded = 0
+        self.newest_event = 0, ""  # kind, detail
         self.on_put = None  # called after every record: the uplink sleeps until then
         self._clock = clock
         self._pieces = ring
@@ -88,8 +89,10 @@ class Store:
     def event(self, kind, detail):
         if len(self._details) >= DETAILS_MAX:
             del self._details[min(self._details)]
+        detail = detail[:DETAIL_CHARS_MAX]
+        self.newest_event = kind, detail
         if detail:
-            self._details[self._next] = detail[:DETAIL_CHARS_MAX]
+            self._details[self._next] = detail
         self._append(kind, _EVENT, 0, 0, self._clock.stamp())
 
     def _append(self, channel, flags, calibration, raw, stamp):

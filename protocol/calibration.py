@@ -1,11 +1,13 @@
 # From what an instrument indicates to the engineering value: the one place where it is computed.
 #
-# Rule 1: points are pairs [raw, engineering], raw ascending. None of them: the value is what was indicated.
-#         One: an offset. Two or more: straight lines between neighbours, the outer two carried on.
+# Rule 1: points are pairs [raw, engineering], raw ascending as float32: so they travel, and two that differ
+#         only beyond it would be one point and a division by zero. None of them: the value is what was
+#         indicated. One: an offset. Two or more: straight lines between neighbours, the outer two carried on.
 # Rule 2: at a point the result is exactly that point's engineering value.
 # Rule 3: a NaN stays a NaN. Whether a value may be used is quality, which is decided elsewhere.
 
 from protocol.errors import ConfigError
+from protocol.reading import bits_float, float_bits
 
 LIMIT = 3.0e38  # beyond it a 32-bit float is infinite
 POINTS_MAX = 5  # a guided calibration takes at most five; the whole table has to fit one HELLO
@@ -42,6 +44,9 @@ def check(points):
             raise ConfigError(f"calibration point {i + 1}: write [raw, engineering]")
         if not finite:
             raise ConfigError(f"calibration point {i + 1}: write two finite numbers")
+        raw = bits_float(float_bits(raw))
         if before is not None and raw <= before:
-            raise ConfigError(f"calibration point {i + 1}: raw values have to rise, {raw} follows {before}")
+            raise ConfigError(
+                f"calibration point {i + 1}: raw values have to rise, as 32-bit floats {raw} follows {before}"
+            )
         before = raw

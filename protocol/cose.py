@@ -6,13 +6,13 @@
 # Rule 1: one payload under one key has exactly one encoding. open() compares constant bytes, so that nothing
 #         else (other order, other lengths, further headers, a detached payload) ever reaches the key.
 # Rule 2: nothing of a body is used before its tag has been compared, in constant time. kid_of() is for
-#         counting only.
+#         counting only, payload_of() for what was authenticated before it was kept.
 # Rule 3: the two pads are hashed when the Mac0 is made, not with each message.
 #
-# seal and open raise AuthError, nothing else; the constructor raises ConfigError.
+# seal and open raise AuthError, nothing else; payload_of CodecError; the constructor ConfigError.
 
 from protocol._compat import bytes_of, compare_digest, const, keyed_sha256, text_of
-from protocol.errors import AuthError, ConfigError
+from protocol.errors import AuthError, CodecError, ConfigError
 
 TAG_BYTES = const(32)
 KID_BYTES_MAX = const(32)  # a device id
@@ -66,35 +66,59 @@ class Mac0:
         content = body[self._at : -34]
         if not compare_digest(self._outer(self._inner(content)), body[-32:]):
             raise AuthError("wrong tag: another key, or changed on the way")
-        length = len(content)
-        if length < 25:
-            at = 1
-        elif length < 258:
-            at = 2
-        else:
-            at = 3
-        if not length or content[:at] != _bytes_head(length - at):
+        payload = _content(content)
+        if payload is None:
             raise AuthError("the payload's length is wrong")
-        return content[at:]
+        return payload
+
+
+# What a byte string holds whose head is the shortest and says its length; None for anything else.
+def _content(string):
+    length = len(string)
+    if length < 25:
+        at = 1
+    elif length < 258:
+        at = 2
+    else:
+        at = 3
+    if not length or length - at > _PAYLOAD_MAX or string[:at] != _bytes_head(length - at):
+        return None
+    return string[at:]
 
 
 # The key id of something in our shape, or None. Not authenticated: good for counting, not for acting.
 def kid_of(body):
+    return _kid(body)[0]
+
+
+# The payload of a body whose tag was checked before it was kept: no key is needed to read it again.
+# CodecError for what is not in our shape; the tag itself is not looked at.
+def payload_of(body):
+    name, at = _kid(body)
+    payload = _content(body[at:-34]) if name is not None and body[-34:-32] == _TAG_HEAD else None
+    if payload is None:
+        raise CodecError("not a message of a device in the shape we use")
+    return payload
+
+
+# (key id, place behind it); (None, 0) where there is none in our shape.
+def _kid(body):
+    nothing = None, 0
     if not body.startswith(_HEAD) or len(body) < 10:
-        return None
+        return nothing
     length = body[8]
     if length == 0x58:
         length = body[9]
         at = 10
         if length < 24:
-            return None
+            return nothing
     else:
         length -= 0x40
         at = 9
     name = body[at : at + length]
     if not 1 <= length <= KID_BYTES_MAX or len(name) != length or (at == 9 and length > 23):
-        return None
+        return nothing
     try:
-        return text_of(name)
+        return text_of(name), at + length
     except ValueError:
-        return None
+        return nothing

@@ -109,6 +109,16 @@ def filled(value):
     return None if isinstance(value, str) and value.strip() else "a text that is not empty"
 
 
+def _octet(text):
+    return 0 < len(text) < 4 and not text.strip("0123456789") and text == str(int(text)) and int(text) < 256
+
+
+def address(value):
+    parts = value.split(".") if isinstance(value, str) else ()
+    good = len(parts) == 4 and all([_octet(part) for part in parts])
+    return None if good else "an IPv4 address such as 192.168.1.20 (a device looks no names up)"
+
+
 def identifier(value):
     good = isinstance(value, str) and value and not value.strip("abcdefghijklmnopqrstuvwxyz0123456789-_")
     return None if good else "small letters, digits, - and _"

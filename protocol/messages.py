@@ -13,12 +13,14 @@ from collections import namedtuple
 
 from protocol import cbor, rows
 from protocol._compat import bytes_of, const
+from protocol.calibration import POINTS_MAX
 from protocol.errors import CodecError
 from protocol.reading import bits_float, float_bits
 
 VERSION = const(1)
 ROWS_MAX = rows.ROWS_MAX
 ROWS_FIT = rows.ROWS_FIT
+CHANNELS_MAX = const(255)  # in a HELLO; that they fit one frame with their names is usually the tighter limit
 
 HELLO = const(1)
 WELCOME = const(2)
@@ -104,7 +106,7 @@ def _finite32(value):
 
 
 def _channels(channels):
-    if not isinstance(channels, (list, tuple)) or len(channels) > 255:
+    if not isinstance(channels, (list, tuple)) or len(channels) > CHANNELS_MAX:
         return False
     for channel in channels:
         if not isinstance(channel, (list, tuple)) or len(channel) != 4:
@@ -112,13 +114,18 @@ def _channels(channels):
         quantity, interval_ms, calibration, points = channel
         if not (_NAME(quantity) and _WORD(interval_ms) and _HALF(calibration)):
             return False
-        if not isinstance(points, (list, tuple)):
+        if not isinstance(points, (list, tuple)) or len(points) > POINTS_MAX:
             return False
+        before = None
         for point in points:
             if not isinstance(point, (list, tuple)) or len(point) != 2:
                 return False
             if not (_finite32(point[0]) and _finite32(point[1])):
                 return False
+            raw = bits_float(point[0].bits)
+            if before is not None and raw <= before:  # calibration.py divides by the difference
+                return False
+            before = raw
     return True
 
 

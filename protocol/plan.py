@@ -10,10 +10,11 @@
 
 from protocol.errors import ConfigError
 
+GAP_REGISTERS = 8  # a hole that costs less than a second request: 16 bytes against 13, and a silence
 BITS_MAX = 2000  # of coils or discrete inputs in one request, whatever the limit for registers
 
 
-def plan(items, max_block=125, gap=8, merge=True):
+def plan(items, max_block=125, gap=GAP_REGISTERS, merge=True):
     # items: [(table, address, words), ...] -> [(table, address, count, [index into items, ...]), ...]
     # Tables in order of first appearance, addresses ascending within one.
     tables = []

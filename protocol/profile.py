@@ -38,8 +38,8 @@ FLOAT32_EXACT = 1 << 24  # whole numbers up to here are the same on a device wit
 
 
 # (multiply, divide) for a scale, whole numbers where possible: 0.01 is a division by 100. A hundredth has no
-# exact binary form and 100 has: 253 x 0.1 in 32-bit floats is 25.300001, 253 / 10 is 25.3. The decimal text of
-# the scale counts, so that any float does the same. (scale, 1) when the numbers would be too large.
+# exact binary form and 100 has: 253 x 0.1 in 32-bit floats is 25.300001, 253 / 10 is 25.3. The decimal text
+# of the scale counts, so that any float does the same. (scale, 1) when the numbers would be too large.
 def ratio(scale):
     mantissa, _, exponent = repr(float(scale)).partition("e")
     whole, _, part = mantissa.partition(".")

@@ -1,17 +1,13 @@
-# A reading, as it is kept from the instrument to the proof; and the two ways between a number and float32
-# bits.
+# A raw value, as it is kept from the instrument to the proof: float32 bits, and the two ways between them and
+# a number.
 #
-# Rule 1: raw_bits are the IEEE 754 binary32 bits of what the instrument indicates, an int 0..2**32-1, or None
+# Rule 1: raw bits are the IEEE 754 binary32 bits of what the instrument indicates, an int 0..2**32-1, or None
 #         where the quality says that there is no value (quality.has_value). Never altered, NaN patterns
 #         included.
-# Rule 2: time_ms is an integer: Unix ms, or ms since boot while nobody has told the device the time.
-# Rule 3: calibration is the id of the calibration that applies. The engineering value is computed later, from
-#         both, and never kept here.
+# Rule 2: the engineering value is computed from them and the calibration when somebody wants it
+#         (calibration.py), and never kept instead.
 
 import struct
-from collections import namedtuple
-
-Reading = namedtuple("Reading", ("channel", "time_ms", "raw_bits", "quality", "calibration"))
 
 NAN_BITS = 0x7FC00000
 

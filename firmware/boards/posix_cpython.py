@@ -106,6 +106,8 @@ class Stream:
     # False when the time is up first.
     async def _wait(self, for_room, seconds):
         loop, fd = self._loop, self._fd
+        if fd is None:
+            raise OSError(9, "closed")
         ready = loop.create_future()
         self._waiters.append(ready)
         add, remove = (

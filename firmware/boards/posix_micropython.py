@@ -7,6 +7,8 @@
 # open() has no O_NOCTTY here: in a process that leads its session, the first tty becomes its controlling
 # terminal, and a hang-up of that line then ends the process (SIGHUP). Start the firmware from a shell or a
 # service wrapper, not as session leader, or with SIGHUP ignored (nohup).
+#
+# pyright: reportGeneralTypeIssues=false
 
 import asyncio
 import gc
@@ -16,7 +18,7 @@ import socket
 import sys
 import termios
 import time
-from asyncio import core
+from asyncio import core  # pyright: ignore[reportAttributeAccessIssue]
 
 from firmware.boards.posix import CONTROL, FRAME_BITS, SPEEDS
 
@@ -58,7 +60,7 @@ def report(text):
 
 
 def crash(error):
-    sys.print_exception(error, sys.stderr)
+    sys.print_exception(error, sys.stderr)  # pyright: ignore[reportArgumentType]
 
 
 def _readable(file):
@@ -170,7 +172,7 @@ async def open_tcp(host, port, timeout_ms):
     return stream
 
 
-# Lines from stdin; None at its end.
+# Lines from stdin; None at its end. What is no text is skipped.
 class Input:
     def __init__(self):
         self._file = sys.stdin.buffer
@@ -185,6 +187,10 @@ class Input:
                 byte = b""
             if not byte:
                 return None
-            if byte == b"\n":
+            if byte != b"\n":
+                line = (line + byte)[-80:]
+                continue
+            try:
                 return line.decode().strip()
-            line = (line + byte)[-80:]
+            except UnicodeError:
+                line = b""

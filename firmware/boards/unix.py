@@ -38,13 +38,13 @@ class Board:
 
     ticks_ms = staticmethod(posix.ticks_ms)
     ticks_diff = staticmethod(posix.ticks_diff)
-    sleep_ms = staticmethod(posix.sleep_ms)
+    sleep_ms = staticmethod(posix.sleep_ms)  # pyright: ignore[reportArgumentType]
 
     def _station(self, mono_ms):
         return self._timeline.at(mono_ms) if self._timeline else mono_ms
 
     def station_ticks(self):
-        return self._station(posix.ticks_ms()) - self._began
+        return self._station(posix.ticks_ms()) - self._began  # pyright: ignore[reportOperatorIssue]
 
     def station_speed(self):
         return self._timeline.speed_at(posix.ticks_ms()) if self._timeline else 1
@@ -53,7 +53,8 @@ class Board:
         if not self._timeline:
             return station_ms
         mono_ms = posix.ticks_ms()
-        return int(self._timeline.when(self._timeline.at(mono_ms) + station_ms) - mono_ms) + 1
+        end_ms = self._timeline.when(self._timeline.at(mono_ms) + station_ms)
+        return int(end_ms - mono_ms) + 1  # pyright: ignore[reportOperatorIssue]
 
     # ---- this machine
 
@@ -74,15 +75,16 @@ class Board:
     def _path(self, name):
         return self._directory.rstrip("/") + "/" + name
 
-    # The number of this start: one more than the last and than `above`, kept before anything else is done.
+    # The number of this start, kept before anything else is done: see board.py.
     def next_boot(self, above=0):
-        boot = 0
         text = None
         try:
             text = self.read_file(BOOT_FILE)
         except OSError:
-            pass  # the first start
-        if text is not None:
+            pass
+        if text is None:  # the first start, as far as anybody here knows
+            boot = int.from_bytes(self.random_bytes(3), "big")
+        else:
             try:
                 boot = int(text)
             except ValueError:

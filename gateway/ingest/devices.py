@@ -211,18 +211,3 @@ class DeviceIngest:
 
     def _frame(self, message: Any) -> bytes:
         return framing.encode(self._mac.seal(encode(message)))
-
-
-def payload_of(body: bytes) -> bytes:
-    """The payload of a frame that was authenticated when it was journaled: no key is needed to read it again.
-
-    CodecError for anything that protocol.cose would not have let in.
-    """
-    kid = kid_of(body)
-    if kid is None or len(body) < 45:
-        raise CodecError("not a frame of a device")
-    length = len(kid.encode())
-    at = 8 + (1 if length < 24 else 2) + length
-    head = body[at]
-    at += 1 if head < 0x58 else head - 0x58 + 2
-    return body[at:-34]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.ingest.decoding import BIT_TABLES, Decoder, Row, Value, compile_decoder, size
 from protocol.modbus import READ_REGISTERS_MAX, TABLES
-from protocol.plan import plan
+from protocol.plan import GAP_REGISTERS, plan
 from protocol.profile import ratio
 
 
@@ -45,7 +45,7 @@ class Poll(NamedTuple):
 
 
 def plan_line(
-    channels: Iterable[tuple[int, Any]], *, gap: int = 8, max_block: int = READ_REGISTERS_MAX
+    channels: Iterable[tuple[int, Any]], *, gap: int = GAP_REGISTERS, max_block: int = READ_REGISTERS_MAX
 ) -> list[Poll]:
     """The polls of a line, ordered by unit and period.
 

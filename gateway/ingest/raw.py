@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from struct import pack, unpack
 from typing import Any
 
-from gateway.ingest.devices import payload_of
 from gateway.journal.kinds import FRAME
 from gateway.windows import Channel, Lane
 from protocol import quality as q
 from protocol.calibration import engineering
+from protocol.cose import payload_of
 from protocol.messages import Readings, decode
 
 STATUS = [q.status(quality) for quality in range(len(q.NAMES))]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from gateway.ingest.devices import payload_of
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.logs import get_logger
 from gateway.windows import BACK_MS, Channel, Lane, Window, Windows
 from protocol import cbor
+from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.messages import Readings, decode
 
@@ -40,7 +40,11 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> int:
         if entry.body is None:
             continue
         if entry.kind == HELLO and entry.source in lanes:
-            hello = decode(payload_of(entry.body))
+            try:
+                hello = decode(payload_of(entry.body))
+            except CodecError:  # an earlier version let in what this one refuses
+                log.exception("a greeting in the journal cannot be read", source=entry.source)
+                continue
             lanes[entry.source].describe(hello.boot, hello.channels)
         elif entry.kind == EVENT and entry.source in lanes:
             said: Any = cbor.loads(entry.body)

@@ -297,8 +297,15 @@ class Gateway:
             if record[0] == "event" and record[3] == kind
         ]
 
-    def complete(self, boot: int = 1, first: int = 1) -> int:
-        """How many records of a boot are here, from `first` on; AssertionError when one is missing."""
+    def complete(self, boot: int | None = None, first: int = 1) -> int:
+        """How many records of a boot are here, from `first` on; AssertionError when one is missing.
+
+        Without a boot there must be only one: a device picks the number of its first start by chance.
+        """
+        if boot is None:
+            boots = {b for b, _ in self.records}
+            assert len(boots) == 1, boots
+            (boot,) = boots
         numbers = sorted(seq for b, seq in self.records if b == boot)
         assert numbers == list(range(first, first + len(numbers))), numbers
         assert self.doubled == 0

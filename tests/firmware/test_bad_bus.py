@@ -43,7 +43,7 @@ class BadLine:
             self._request(request)
 
     def _request(self, request: bytes) -> None:
-        unit_number, function, address, count, _ = struct.unpack(">BBHHH", request)
+        unit_number, function, address, count, _ = struct.unpack(">BBHHH", request[:8])
         assert modbus.crc16(request[:-2]) == request[-2] | request[-1] << 8, "the device itself sent noise"
         self.asked += 1
         n = self.asked
@@ -191,6 +191,7 @@ def test_no_wrong_reading_whatever_the_line_does(tmp_path, runtime):
         good = _check(gateway, line, {0: (2, 0), 1: (2, 18), 2: (3, 0), 3: (4, 6)})
         assert good > 50
         assert last["bad_replies"] > 20 and last["timeouts"] > 2
+        assert last["echoes"] >= 8 and last["strays"] >= 4 and last["noise_bytes"] > 100
 
     asyncio.run(main())
 
@@ -221,5 +222,63 @@ def test_a_unit_that_only_misbehaves_gives_bad_replies_and_its_neighbour_values(
         assert whys == {quality.BAD_REPLY}
         assert {row[4] for row in gateway.rows(1)} == {quality.OK}
         _check(gateway, line, {0: (2, 0), 1: (8, 0)})
+
+    asyncio.run(main())
+
+
+class EchoingLine:
+    """A line behind an adapter that hears itself: every request comes back, then the unit's answer.
+
+    Reads of four registers give 25.0 once the start command has come; before it they stay unanswered.
+    """
+
+    def __init__(self, path, in_pieces: bool) -> None:
+        self.started = 0
+        self._in_pieces = in_pieces
+        self._held = b""
+        self._line = Line(path, self._read)
+        self._tasks: set[asyncio.Task] = set()
+        self.close = self._line.close
+
+    def _read(self, data: bytes) -> None:
+        self._held += data
+        while len(self._held) >= 8:
+            size = 9 + self._held[6] if self._held[1] in (15, 16) else 8
+            if len(self._held) < size:
+                return
+            request, self._held = self._held[:size], self._held[size:]
+            task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request: bytes) -> None:
+        if request[1] in (5, 6, 15, 16):
+            self.started += 1
+            answer = modbus.rtu(request[0], request[1:6])
+        else:
+            answer = modbus.rtu(request[0], bytes([request[1], 8, 0x41, 0xC8, 0, 0, 0, 0, 0, 0]))
+        whole = request + answer
+        for piece in (whole[:7], whole[7:]) if self._in_pieces else (whole,):
+            self._line.write(piece)
+            await asyncio.sleep(0.004)
+
+
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("function, words", [(16, [31]), (16, [1, 2, 3]), (15, [1, 0, 1])])
+def test_a_start_command_behind_an_echoing_adapter(tmp_path, function, words, in_pieces):
+    async def main():
+        gateway = Gateway()
+        link = await open_link("tcp", gateway, tmp_path)
+        line = EchoingLine(tmp_path / "bus", in_pieces)
+        start = [{"function": function, "address": 1, "words": words, "wait_ms": 10}]
+        units = [unit(2, [value(0, 0)], count=4, start=start, timeout_ms=200, poll_ms=300)]
+        device = await Device("micropython", station(tmp_path, link.settings, units)).start()
+        await until(lambda: len(gateway.rows()) > 8, "eight polls")
+        last = await device.stop()
+        await link.close()
+        line.close()
+        assert {row[3:] for row in gateway.rows()} == {(0x41C80000, quality.OK)}
+        assert line.started >= 8 and last["bad_replies"] == 0
+        assert last["echoes"] >= 16 and last["strays"] == 0
 
     asyncio.run(main())

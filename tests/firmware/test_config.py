@@ -6,6 +6,7 @@ import json
 import pytest
 
 from firmware import config
+from protocol import quality
 from protocol.errors import ConfigError
 from tests.firmware.bench import KEY, unit, value
 
@@ -94,6 +95,39 @@ def test_any_missing_or_unknown_field_is_named():
 def test_what_is_no_station_file(data):
     with pytest.raises(ConfigError):
         config.parse(data)
+
+
+@pytest.mark.parametrize(
+    "host", ["gateway", "localhost", "::1", "1.2.3", "1.2.3.256", "1.2.3.04", "1.2.3.4.5"]
+)
+def test_only_an_address_will_do_for_a_host(host):
+    """A name would be looked up by a call that stops all polling while nobody answers it."""
+    for node in ("link", "bus"):
+        given = _given()
+        if node == "link":
+            given["link"] = {"kind": "tcp", "host": host, "port": 7311}
+        else:
+            given["buses"][1]["host"] = host
+        with pytest.raises(ConfigError, match="IPv4 address"):
+            _parse(given)
+
+
+@pytest.mark.parametrize("number, good", [(len(quality.NAMES) - 1, True), (len(quality.NAMES), False)])
+def test_a_quality_is_one_that_has_a_name(number, good):
+    given = _given()
+    given["units"][0]["statuses"][0]["otherwise"] = number
+    if good:
+        _parse(given)
+    else:
+        with pytest.raises(ConfigError, match="otherwise"):
+            _parse(given)
+
+
+def test_points_that_are_one_point_for_the_gateway():
+    given = _given()
+    given["channels"][0]["points"] = [[1.0, 0.0], [1.0 + 2.0**-25, 5.0]]
+    with pytest.raises(ConfigError, match="rise"):
+        _parse(given)
 
 
 def test_all_faults_come_at_once():

@@ -176,13 +176,73 @@ def test_the_boot_number_rises_at_each_start(tmp_path, runtime):
         gateway = Gateway()
         link = await open_link("tcp", gateway, tmp_path)
         directory = station(tmp_path, link.settings, [unit(2, [value(0, 0)])])
-        for boot in (1, 2, 3):
+        (directory / "boot").write_text("6\n")
+        for boot in (7, 8, 9):
             device = await Device(runtime, directory).start()
             await until(lambda: any(key[0] == boot for key in gateway.records), "records of this boot")  # noqa: B023
-            last = await device.stop(b"" if boot == 2 else b"stop\n")  # the end of its input stops it as well
+            last = await device.stop(b"" if boot == 8 else b"stop\n")  # the end of its input stops it as well
             assert last["boot"] == boot
             assert gateway.complete(boot) == last["emitted"]
         await link.close()
-        assert (directory / "boot").read_text() == "3\n"
+        assert (directory / "boot").read_text() == "9\n"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_first_boot_number_is_drawn_by_chance(tmp_path, runtime):
+    """A new or wiped device must not meet a number that the gateway knows from the one before it."""
+
+    async def main():
+        gateway = Gateway()
+        link = await open_link("tcp", gateway, tmp_path)
+        directory = station(tmp_path, link.settings, [unit(2, [value(0, 0)])])
+        boots = []
+        for _ in range(3):
+            gateway.restart(0, 0)
+            device = await Device(runtime, directory).start()
+            await until(lambda: device.lines, "a status line")  # noqa: B023
+            boots.append((await device.stop())["boot"])
+            assert (directory / "boot").read_text() == f"{boots[-1]}\n"
+            (directory / "boot").unlink()
+        await link.close()
+        assert len(set(boots)) == 3 and all(1 <= boot <= 1 << 24 for boot in boots)
+        assert max(boots) > 1000  # by chance less once in 4,000,000,000,000 runs
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_wiped_device_loses_nothing_to_the_records_of_its_former_life(tmp_path, runtime):
+    async def main():
+        gateway = Gateway()
+        link = await open_link("tcp", gateway, tmp_path)
+        directory = station(tmp_path, link.settings, [unit(2, [value(0, 0)])])
+        gateway.restart(1, 10)  # what a first life under numbers from 1 left there
+        await link.cut()
+        device = await Device(runtime, directory).start()
+        await until(lambda: device.last.get("emitted", 0) > 30, "records before the gateway is there")
+        await link.back()
+        await until(lambda: len(gateway.records) > 60, "all of them, and more")
+        last = await device.stop()
+        await link.close()
+        assert gateway.complete() == last["emitted"] == last["acked"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_noise_on_the_console_stops_nothing(tmp_path, runtime):
+    async def main():
+        gateway = Gateway()
+        link = await open_link("tcp", gateway, tmp_path)
+        device = await Device(runtime, station(tmp_path, link.settings, [unit(2, [value(0, 0)])])).start()
+        await until(lambda: len(gateway.records) > 5, "records")
+        for noise in (b"\xff\n", b"\xc3\n", bytes(range(128, 256)) + b"\n", b"\0\n", b"\n"):
+            device._process.stdin.write(noise)
+        have = len(gateway.records)
+        await until(lambda: len(gateway.records) > have + 20, "records after the noise")
+        await device.stop()
+        await link.close()
 
     asyncio.run(main())

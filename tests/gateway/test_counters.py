@@ -11,7 +11,6 @@ import pytest
 
 from gateway.counters import Counters, LinkCounters
 from gateway.errors import JournalError
-from gateway.ingest.devices import payload_of
 from gateway.ingest.intake import Intake
 from gateway.ingest.polls import encode as encode_poll
 from gateway.ingest.polls import parse_configuration
@@ -22,6 +21,7 @@ from gateway.journal.reader import Reader
 from gateway.windows import EMPTY_MS, LATE, Channel, Settings, Window
 from protocol import cbor, messages
 from protocol import quality as q
+from protocol.cose import payload_of
 from protocol.messages import Readings, decode
 from protocol.reading import float_bits
 from tests.gateway.intake_rig import (

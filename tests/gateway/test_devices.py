@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from gateway.counters import LinkCounters
-from gateway.ingest.devices import DeviceIngest, Moment, payload_of
+from gateway.ingest.devices import DeviceIngest, Moment
 from gateway.journal.kinds import EVENT, FRAME, HELLO
 from gateway.windows import Channel, Settings, Windows
 from protocol import cbor, framing
-from protocol.cose import Mac0
+from protocol.cose import Mac0, payload_of
 from protocol.errors import CodecError
 from protocol.messages import Ack, Event, Result, Seal, Welcome, decode, encode
 from tests.gateway.intake_rig import KEY, OTHER_KEY, START, hello, readings, wire

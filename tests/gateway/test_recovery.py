@@ -17,10 +17,10 @@ from random import Random
 import pytest
 
 from gateway.errors import JournalError
-from gateway.ingest.devices import payload_of
 from gateway.journal.kinds import FRAME, WINDOW
 from gateway.journal.reader import Reader
 from gateway.windows import Settings, Windows, parse_body
+from protocol.cose import payload_of
 from protocol.messages import decode
 from tests.gateway.intake_rig import (
     CHANNELS,

@@ -337,6 +337,29 @@ def cose_vectors(rng: random.Random):
         bad.append((bytes(flipped), f"one bit of byte {place} flipped"))
     for body, why in bad:
         yield {"kid": "st-01", "key": key.hex(), "body": body.hex(), "error": "AuthError", "why": why}
+    # Taken apart without a key: shape only, so what only the tag would show is taken apart all the same.
+    rng = random.Random(17)
+    for kid in ("st-02", "y" * 24, "trạm-01"):
+        for length in (0, 23, 24, 255, 256, 900):
+            payload = rng.randbytes(length)
+            body = sealed(kid.encode(), rng.randbytes(32), payload)
+            yield {"unwrap": body.hex(), "payload": payload.hex()}
+    hello = b"\x45hello"
+    yield {"unwrap": (head + hello + b"\x58\x20" + bytes(32)).hex(), "payload": b"hello".hex()}
+    long_kid = b"\xd1\x84\x43\xa1\x01\x05\xa1\x04\x58\x21" + b"x" * 33
+    for body, why in (
+        *bad[:7],
+        *bad[12:22],
+        (good[: len(head)], "nothing behind the key id"),
+        (head + good[-34:], "no payload"),
+        (head + b"\x58" + good[-34:], "a payload's length cut short"),
+        (head + b"\x59\x00\xff" + bytes(255) + good[-34:], "length of the payload in three bytes"),
+        (head + b"\x65hello" + good[-34:], "a text as the payload"),
+        (head[:8] + b"\x41\xff" + hello + good[-34:], "a key id that is no UTF-8"),
+        (head[:8] + b"\x40" + hello + good[-34:], "an empty key id"),
+        (long_kid + hello + good[-34:], "a key id of 33 bytes"),
+    ):
+        yield {"unwrap": body.hex(), "error": "CodecError", "why": why}
 
 
 # ---- Framing
@@ -458,6 +481,8 @@ def good_messages(rng: random.Random):
     yield changed(HELLO, 7, [])
     yield changed(HELLO, 7, [["nh4", 0, 65535, points], ["pH", 2**32 - 1, 0, [[f32(-1.5), f32(2.0**-149)]]]])
     yield changed(HELLO, 7, [[f"q{n}", 1000 * n, n, points[: n % 3]] for n in range(20)])
+    yield changed(HELLO, 7, [["five", 1000, 1, [[f32(n / 3), f32(-n / 7)] for n in range(5)]]])
+    yield changed(HELLO, 7, [["near", 1000, 1, [[f32(0x3F800000), f32(0.0)], [f32(0x3F800001), f32(1.0)]]]])
     yield changed(changed(HELLO, 4, 2**32 - 1), 9, 2**53 - 1)
     yield changed(changed(HELLO, 2, ""), 12, "")
     yield changed(changed(HELLO, 3, "trạm-01"), 12, "x" * 32)
@@ -533,6 +558,7 @@ def good_messages(rng: random.Random):
 
 
 def bad_messages():
+    points = [[f32(0.0), f32(0.1)], [f32(100.0), f32(99.5)]]
     row = [0, 300, f32(25.0), 0, 0]
     readings = [3, 7, 1, NOW, 1, [row]]
     yield 5, "not an array"
@@ -581,6 +607,11 @@ def bad_messages():
             [["cod", 0, 0, [[f32(0x7FC00000), f32(1.0)]]]],
             [["cod", 0, 0, [[f32(1.0), f32(0x7F800000)]]]],
             [["cod", 0, 0, [[f32(1.0)] * 3]]],
+            [["cod", 0, 0, [[f32(float(n)), f32(1.0)] for n in range(6)]]],
+            [["cod", 0, 0, [[f32(1.0), f32(1.0)], [f32(1.0), f32(2.0)]]]],
+            [["cod", 0, 0, [[f32(-0.0), f32(1.0)], [f32(0.0), f32(2.0)]]]],
+            [["cod", 0, 0, [[f32(2.0), f32(1.0)], [f32(1.0), f32(2.0)]]]],
+            [["cod", 0, 0, [*points[:2], [f32(50.0), f32(1.0)]]]],
         ],
         8: [0, 2**32],
         9: [0, 2**53],

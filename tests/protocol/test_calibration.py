@@ -48,3 +48,11 @@ def test_points_are_checked():
         [[i, i] for i in range(6)],
     ):
         raises(ConfigError, calibration.check, bad)
+
+
+def test_points_have_to_rise_as_the_32_bit_floats_that_travel():
+    # Apart for 64 bits, one point for 32: engineering() would divide by zero on the other side of the link.
+    for low, high in ((1.0, 1.0 + 2.0**-25), (16777216, 16777217), (1e-46, 2e-46), (-0.0, 0.0)):
+        raises(ConfigError, calibration.check, [[low, 0.0], [high, 5.0]])
+    calibration.check([[1.0, 0.0], [1.0 + 2.0**-23, 5.0]])
+    calibration.check([[0.0, 0.0], [2.0**-149, 5.0]])

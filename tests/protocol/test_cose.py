@@ -1,7 +1,7 @@
 # runs on: cpython, micropython
 
-from protocol.cose import KID_BYTES_MAX, Mac0, kid_of
-from protocol.errors import AuthError, ConfigError
+from protocol.cose import KID_BYTES_MAX, Mac0, kid_of, payload_of
+from protocol.errors import AuthError, CodecError, ConfigError
 from tests.protocol._check import Random, raises, unhex, vectors
 
 KEY = bytes(range(32))
@@ -10,12 +10,12 @@ KEY = bytes(range(32))
 def test_vectors_are_sealed_and_opened():
     count = 0
     for vector in vectors("cose"):
-        if "error" not in vector:
+        if "error" not in vector and "kid" in vector:
             mac = Mac0(vector["kid"], unhex(vector["key"]))
             payload, body = unhex(vector["payload"]), unhex(vector["body"])
             assert mac.seal(payload) == body, vector
             assert mac.open(body) == payload, vector
-            assert kid_of(body) == vector["kid"]
+            assert kid_of(body) == vector["kid"] and payload_of(body) == payload
             assert len(body) - len(payload) <= mac.overhead
             count += 1
     assert count >= 25
@@ -24,16 +24,34 @@ def test_vectors_are_sealed_and_opened():
 def test_bad_vectors_are_refused():
     count = 0
     for vector in vectors("cose"):
-        if "error" in vector:
+        if "error" in vector and "kid" in vector:
             raises(AuthError, Mac0(vector["kid"], unhex(vector["key"])).open, unhex(vector["body"]))
             kid_of(unhex(vector["body"]))
             count += 1
     assert count >= 35
 
 
+def test_a_body_is_taken_apart_without_the_key():
+    taken = refused = 0
+    for vector in vectors("cose"):
+        if "unwrap" not in vector:
+            continue
+        body = unhex(vector["unwrap"])
+        if "error" in vector:
+            raises(CodecError, payload_of, body)
+            refused += 1
+        else:
+            assert payload_of(body) == unhex(vector["payload"]), vector
+            taken += 1
+            if taken == 1:
+                for length in range(len(body)):
+                    raises(CodecError, payload_of, body[:length])
+    assert taken >= 15 and refused >= 20
+
+
 def test_vectors_cut_short_or_with_garbage_behind_are_refused():
     for vector in vectors("cose"):
-        if "error" not in vector and len(vector["payload"]) <= 48:
+        if "error" not in vector and "kid" in vector and len(vector["payload"]) <= 48:
             mac, body = Mac0(vector["kid"], unhex(vector["key"])), unhex(vector["body"])
             for garbage in (b"\0", b"\xff", body):
                 raises(AuthError, mac.open, body + garbage)
@@ -74,8 +92,12 @@ def test_garbage_raises_nothing_else():
         noise = random.bytes(random.below(80))
         raises(AuthError, mac.open, noise)
         raises(AuthError, mac.open, head + noise)
-        kid_of(noise)
-        kid_of(head[:8] + noise)
+        for body in (noise, head + noise, head[:8] + noise, head + noise + b"\x58\x20" + bytes(32)):
+            kid_of(body)
+            try:
+                payload_of(body)
+            except CodecError:
+                pass
 
 
 def test_too_long_a_payload():

@@ -144,6 +144,12 @@ def test_calibration_points_take_whole_numbers_and_come_as_floats():
         [["nh4", 5000, 2]],
         5,
     )
+    # equal as 32-bit floats, falling, more than a guided calibration has
+    bad += (
+        [["nh4", 5000, 2, [[1.0, 1.0], [1.0 + 2.0**-25, 2.0]]]],
+        [["nh4", 5000, 2, [[2.0, 1.0], [1.0, 2.0]]]],
+        [["nh4", 5000, 2, [[i, i] for i in range(6)]]],
+    )
     for one in bad:
         raises(CodecError, messages.encode, Hello(1, "", "st-01", 7, NONCE, NONCE, one, 7, 1, 0, 5, ""))
 

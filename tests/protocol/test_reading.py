@@ -1,7 +1,7 @@
 # runs on: cpython, micropython
 
 from protocol.errors import ExceptionReply, ProtocolError
-from protocol.reading import Reading, bits_float, float_bits
+from protocol.reading import bits_float, float_bits
 
 
 def test_numbers_and_bits():
@@ -26,11 +26,6 @@ def test_one_nan_for_all():
         number = bits_float(bits)
         assert number != number
         assert float_bits(number) == 0x7FC00000
-
-
-def test_a_reading_has_five_fields():
-    reading = Reading(3, 1780000000000, 0x41C80000, 0, 1)
-    assert reading == (3, 1780000000000, 0x41C80000, 0, 1) and reading.raw_bits == 0x41C80000
 
 
 def test_an_exception_reply_keeps_its_code_and_says_what_to_do():

@@ -69,12 +69,22 @@ def _own(port: int) -> Iterator[None]:
     thread.start()
     broker = Broker(lambda topic, payload, dup: None)
     server = asyncio.run_coroutine_threadsafe(asyncio.start_server(broker.serve, HOST, port), loop).result()
+
+    async def end() -> None:
+        server.close()
+        broker.drop_all()
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
 
 
 class _Message(msgspec.Struct):

@@ -97,7 +97,7 @@ def check(faults: list[str], site: object) -> Site | None:
             _settle_line(faults, bus, [unit for unit in units if unit.given["bus"] == bus["id"]])
     channels = _channels(faults, units)
     _calibrate(faults, channels, given["calibrations"])
-    return Site(given["id"], given["key"], link, buses, units, channels)
+    return Site(given["id"], given["key"], link or {}, buses, units, channels)
 
 
 def _list(faults: list[str], where: str, given: object) -> list:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycose.keys import SymmetricKey
 from pycose.messages import Mac0Message
 
-from protocol.cose import Mac0, kid_of
+from protocol.cose import Mac0, kid_of, payload_of
 from protocol.errors import AuthError
 from tests.protocol.make_vectors import sealed
 
@@ -26,7 +26,7 @@ def test_the_bytes_are_those_of_pycose(kid, key, payload):
     mac = Mac0(kid, key)
     body = mac.seal(payload)
     assert body == sealed(kid.encode(), key, payload)
-    assert mac.open(body) == payload and kid_of(body) == kid
+    assert mac.open(body) == payload_of(body) == payload and kid_of(body) == kid
 
 
 @given(kids, keys, payloads)

@@ -60,10 +60,12 @@ promises: .venv/.installed-test .venv-micropython/.installed .node/.installed se
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .venv/stubs/unix -r constraints-stubs-unix.txt
 	@touch $@
 
-# The 32-bit build of MicroPython, for the protocol's vectors (see tests/node/README.md).
+# The 32-bit build of MicroPython, for the protocol's vectors (see tests/node/README.md). Node brings certificates of
+# its own; the system's are added, so that npm trusts whom pip and apt trust.
 .node/.installed: tests/node/package.json
 	@command -v npm >/dev/null 2>&1 || tests/setup/apt-install nodejs npm
-	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix .node $(NODE_PACKAGE)
+	@NODE_EXTRA_CA_CERTS=$${NODE_EXTRA_CA_CERTS:-$(wildcard /etc/ssl/certs/ca-certificates.crt)} \
+	npm install --loglevel=error --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .node $(NODE_PACKAGE)
 	@touch $@
 
 servers:                                                   # real peers for the tests: OpenSSH, Mosquitto

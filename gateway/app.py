@@ -72,6 +72,7 @@ class Gateway:
         self.clock = clock
         self.counters = Counters()
         self.journal = Journal(config.gateway.state_dir / "journal.db")
+        self.journal.hear_of_status = _journal_says
         self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters)
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
@@ -179,6 +180,13 @@ class Gateway:
 def _tasks(kind: str, parts: Mapping[str, Any]) -> list[asyncio.Task]:
     """`run()` of each of them, as a task."""
     return [asyncio.create_task(part.run(), name=f"{kind} {id}") for id, part in parts.items()]
+
+
+def _journal_says(text: str) -> None:
+    if text:
+        log.error("the journal cannot store", reason=text)
+    else:
+        log.info("the journal stores again")
 
 
 def _raise_first(tasks: list[asyncio.Task]) -> None:

@@ -3,7 +3,6 @@
     GatewayError
      +- ConfigFaults        retry: no      who: its author        every fault of a configuration at once
      +- JournalError        retry: no      who: operator          acknowledge nothing more, and say so
-     +- LinkError           retry: soon    who: nobody at first   a device, bus or server is away
      +- DestinationError
          +- Unreachable     retry: soon    who: nobody at first   network, server down, server full
          +- Refused         retry: slowly  who: operator          password, host key, permission
@@ -56,13 +55,6 @@ class JournalError(GatewayError):
 
     retry = "no"
     who = "operator"
-
-
-class LinkError(GatewayError):
-    """A device link, an instrument line or a socket of ours is away for now."""
-
-    retry = "soon"
-    who = "nobody at first"
 
 
 class DestinationError(GatewayError):

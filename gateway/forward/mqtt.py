@@ -50,7 +50,7 @@ class MqttDestination:
             async with asyncio.timeout(self._settings.timeout_s):
                 await confirmed
         except TimeoutError:
-            raise Unreachable(f"The broker {self._server} did not confirm in time. Tried again.") from None
+            raise Unreachable(f"The broker {self._server} did not confirm in time. Trying again.") from None
 
     async def close(self) -> None:
         """Drop the connection; nothing unconfirmed survives it."""
@@ -69,12 +69,14 @@ class MqttDestination:
         except BaseException as error:
             link.drop(f"The connection to {server} was not made.")
             if isinstance(error, TimeoutError):
-                raise Unreachable(f"The broker {server} did not answer in time. Tried again.") from None
+                raise Unreachable(f"The broker {server} did not answer in time. Trying again.") from None
             if isinstance(error, ssl.SSLError):
                 hint = "Compare ca_file with the broker's certificate."
                 raise Refused(f"The broker {server} cannot be trusted ({error}). {hint}") from error
             if isinstance(error, OSError):
-                raise Unreachable(f"The broker {server} cannot be reached ({error}). Tried again.") from error
+                raise Unreachable(
+                    f"The broker {server} cannot be reached ({error}). Trying again."
+                ) from error
             raise
         return link
 
@@ -136,7 +138,7 @@ class _Link:
             raise Rejected(f"MQTT cannot carry {document.key} to topic {document.name!r}: {error}") from error
         if sent.rc != 0:
             self.drop(f"The connection to {self._server} broke.")
-            raise Unreachable(f"The connection to the broker {self._server} broke. Tried again.")
+            raise Unreachable(f"The connection to the broker {self._server} broke. Trying again.")
         future = self._loop.create_future()
         self._waiting[sent.mid] = future
         return future
@@ -156,7 +158,7 @@ class _Link:
         waiting, self._waiting = self._waiting, {}
         for future in [*waiting.values(), self.welcomed]:
             if not future.done():
-                future.set_exception(Unreachable(f"{why} Tried again."))
+                future.set_exception(Unreachable(f"{why} Trying again."))
                 future.exception()  # who was cancelled meanwhile does not come to fetch it
 
     def _quiet(self) -> None:
@@ -188,7 +190,7 @@ class _Link:
         if reason.is_failure:
             said = f"The broker {self._server} refused us ({reason})."
             for_now = reason in ("Server unavailable", "Server busy")
-            error = Unreachable(f"{said} Tried again.") if for_now else None
+            error = Unreachable(f"{said} Trying again.") if for_now else None
             self.welcomed.set_exception(error or Refused(f"{said} Correct user and password_file."))
         else:
             self.welcomed.set_result(None)

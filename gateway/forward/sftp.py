@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 KEEPALIVE_LOST_MAX = 3  # unanswered keep-alives until the connection counts as dead
 CLOSE_S_MAX = 1.0
 FOLDERS_KNOWN_MAX = 400  # a year of days; then the memory of what exists starts afresh
+SWEEP_NAMES_MAX = 2000  # looked at for leftovers: a folder of years is listed a hundred names a round trip
 
 
 class SftpDestination:
@@ -205,11 +206,15 @@ async def _sweep(sftp: asyncssh.SFTPClient, folder: str, name: str) -> None:
     import asyncssh
 
     try:
-        left = [
-            one for one in await sftp.listdir(folder or ".") if str(one).startswith(temporary_prefix(name))
-        ]
-        for one in left:
-            await sftp.remove(posixpath.join(folder, str(one)))
+        left, looked = [], 0
+        async for one in sftp.scandir(folder or "."):
+            looked += 1
+            if str(one.filename).startswith(temporary_prefix(name)):
+                left.append(str(one.filename))
+            if looked == SWEEP_NAMES_MAX:
+                break
+        for temporary in left:
+            await sftp.remove(posixpath.join(folder, temporary))
     except (
         asyncssh.SFTPPermissionDenied,
         asyncssh.SFTPNoSuchFile,
@@ -282,7 +287,7 @@ def _told(error: Exception, server: str, name: str, shown_key: str = "") -> Dest
     ):
         return Unreachable(f"{server} could not store {name} ({error}). Its disk may be full; tried again.")
     if isinstance(error, TimeoutError):
-        return Unreachable(f"{server} did not answer in time. Tried again.")
+        return Unreachable(f"{server} did not answer in time. Trying again.")
     if isinstance(error, OSError | asyncssh.Error):
-        return Unreachable(f"{server} cannot be reached or broke the connection ({error}). Tried again.")
+        return Unreachable(f"{server} cannot be reached or broke the connection ({error}). Trying again.")
     raise error  # our own mistake: the worker logs it with its traceback

@@ -75,7 +75,7 @@ def wait_for_files(directory: Path, count: int, demo: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize("station", ["wastewater", "stack", "surface-water", "ambient-air"])
 def test_files_are_the_truth(tmp_path, station):
-    seconds, files_at_least = ("60", 10) if station == "wastewater" else ("20", 6)
+    seconds, files_at_least = ("60", 11) if station == "wastewater" else ("20", 6)
     out = finish(start_demo(tmp_path, "--seconds", seconds, "--speed", "30", "--station", station))
     summary = check_chain(tmp_path, files_at_least)
     check_truth(tmp_path)

@@ -1,4 +1,4 @@
-"""tools/demo/clock.py: half an hour at once, then the asked speed; a continued station never goes back."""
+"""tools/demo/clock.py: forty minutes at once, then the asked speed; a continued station never goes back."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from typing import Any
 from tools.bench.measure import cost_of, machine
 from tools.people import Failure
 
-SETTLE_S = 10.0
-"""Start-up and the fast first half hour: what is measured begins after them, the peak includes them."""
+SETTLE_S = 20.0
+"""Start-up and the fast first forty minutes: what is measured begins after them, the peak includes them."""
 
 
 def run(seconds: float) -> dict[str, Any]:

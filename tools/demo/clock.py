@@ -1,6 +1,6 @@
 """When the demo's station lives: the timeline that instruments, device and gateway share.
 
-A new station first lives through half an hour in a few seconds, so that a newcomer sees files at once; then
+A new station first lives through forty minutes in a few seconds, so that a newcomer sees files at once; then
 its clock runs at the asked speed. A station that is continued goes on where it stopped, never earlier.
 """
 
@@ -15,14 +15,14 @@ from simulator.clock import mono_ms, write_timeline
 WINDOW_MS = 300_000
 LEAD_MS = 1_500
 """Real milliseconds in which everything connects before the first poll is due."""
-PRELUDE_WINDOWS = 6
+PRELUDE_WINDOWS = 8
 PRELUDE_SPEED = 150
 """Station seconds a second while a new station catches up. Instruments change every ten seconds and are read
 half-way between: at this speed a pause of 30 ms of a busy machine does not make it the next value."""
 
 
 def new_segments(now_mono_ms: int, unix_ms: int, speed: float) -> list[list[float]]:
-    """A station that has not lived yet: half an hour until now in a few seconds, then `speed`."""
+    """A station that has not lived yet: forty minutes until now in a few seconds, then `speed`."""
     start = unix_ms // WINDOW_MS * WINDOW_MS - PRELUDE_WINDOWS * WINDOW_MS
     prelude_ms = PRELUDE_WINDOWS * WINDOW_MS
     prelude_speed = max(PRELUDE_SPEED, speed)

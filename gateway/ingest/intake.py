@@ -96,6 +96,11 @@ class Intake:
         self.journal = journal
         self.counters = counters or Counters()
         self.windows = Windows(channels, settings, now().mono_s, now().now_ms)
+        self._by_symbol = {
+            state.channel.symbol: (lane, state)
+            for lane in self.windows.lanes.values()
+            for state in lane.states
+        }
         self.devices: dict[str, DeviceIngest] = {}
         self._channels = list(channels)
         self._settings = settings
@@ -279,11 +284,8 @@ class Intake:
 
     def newest(self, symbol: str) -> Newest | None:
         """A channel's newest reading."""
-        for lane in self.windows.lanes.values():
-            for state in lane.states:
-                if state.channel.symbol == symbol:
-                    return lane.newest(state)
-        return None
+        found = self._by_symbol.get(symbol)
+        return None if found is None else found[0].newest(found[1])
 
     # Counters -----------------------------------------------------------------------------------------------
 

@@ -191,7 +191,7 @@ class Intake:
                     self._journaled_of(device.lane, taken)
                     flush()
 
-            drafts = self._raw.framed(device.lane, entries) if self._raw else ()
+            drafts = self._told(self._raw.framed, device.lane, entries) if self._raw else ()
             self.journal.submit(entries, drafts=drafts, now_ms=self._now().now_ms, done=done)
         elif device.answer_due:
             flush()
@@ -226,9 +226,17 @@ class Intake:
                 if job.error is None:
                     self._journaled_of(lane, taken)
 
-            drafts = self._raw.polled(source, entries, part) if self._raw else ()
+            drafts = self._told(self._raw.polled, source, entries, part) if self._raw else ()
             self.journal.submit(entries, drafts=drafts, now_ms=moment.now_ms, done=done)
         return self._room() if self.journal.full else None
+
+    def _told(self, documents: Callable[..., Sequence[tuple]], *arguments) -> Sequence[tuple]:
+        """What the raw feed makes of accepted entries: journaled even where it trips (devices.py, rule 5)."""
+        try:
+            return documents(*arguments)
+        except Exception:
+            log.exception("readings could not be put into the raw feed: they are in the journal")
+            return ()
 
     async def _room(self) -> None:
         event = asyncio.Event()

@@ -508,3 +508,19 @@ def test_windows_and_documents_are_one_transaction(tmp_path):
 
     asyncio.run(main())
     assert NOW > START and INTERVAL_MS
+
+
+def test_records_are_journaled_and_acknowledged_though_the_raw_feed_trips(tmp_path):
+    class Tripping:
+        def framed(self, lane, entries):
+            raise ZeroDivisionError
+
+    async def main():
+        async with Rig(tmp_path / "journal.db") as rig:
+            rig.intake._raw = Tripping()
+            ingest = rig.intake.devices["st-01"]
+            rig.intake.feed(ingest, wire(hello()) + wire(readings(1, 1)), lambda: None)
+            await rig.settle()
+            assert rig.journal.position("device/st-01") == (1, 10) == ingest.session.durable
+
+    asyncio.run(main())

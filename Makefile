@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
+STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
 WORKERS ?= auto
 ARGS ?=
 PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py \
@@ -22,7 +23,10 @@ lint: .venv/.installed-test .venv/.stubs                   ## formatting, types,
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/basedpyright --project firmware
+	@for port in $(STUBS); do \
+		echo "types: firmware against the stubs of $$port"; \
+		$(BIN)/basedpyright --project firmware/pyrightconfig-$$port.json || exit 1; \
+	done
 
 bench: .venv/.installed .venv-micropython/.installed       ## the figures, one JSON object each
 	@$(BIN)/quantrac bench --json $(ARGS)
@@ -56,8 +60,11 @@ promises: .venv/.installed-test .venv-micropython/.installed .node/.installed se
 	@touch $@
 
 # The stubs of each port go into a folder of their own: they define the same module names.
-.venv/.stubs: .venv/.installed-test constraints-stubs-unix.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .venv/stubs/unix -r constraints-stubs-unix.txt
+.venv/.stubs: .venv/.installed-test $(STUBS:%=constraints-stubs-%.txt)
+	@for port in $(STUBS); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes \
+			--target .venv/stubs/$$port -r constraints-stubs-$$port.txt || exit 1; \
+	done
 	@touch $@
 
 # The 32-bit build of MicroPython, for the protocol's vectors (see tests/node/README.md). Node brings certificates of

@@ -7,14 +7,20 @@
 #           LineDown        there is no line at the moment: no device file, no connection
 #         Retries are the poller's business.
 # Rule 2: an RTU frame is everything between two silences. An answer with anything before or after it is a
-#         BadReply, and the line is read until it falls silent. Only a copy of our own request (an echoing
-#         adapter) and a whole valid frame of another unit (its late answer) are taken away first, and
-#         counted. The copy of a write by function 5 or 6 is left: the good answer to one looks the same.
+#         BadReply, and the line is read until it falls silent, or the unit's time is up. Only a copy of our
+#         own request (an echoing adapter) and a whole valid frame of another unit (its late answer) are taken
+#         away first, and counted. The copy of a write by function 5 or 6 is left: the good answer to one
+#         looks the same.
 # Rule 3: RTU has no numbers on its frames. A late answer of the same unit can only be kept away by not asking
 #         that unit while one may still come: the poller leaves it alone for another time-out after each
 #         failure (LATE in poller.py), and what came meanwhile is thrown away before the next request.
 # Rule 4: over TCP an answer carries the number of its request; one with another number is skipped and
 #         counted.
+# Rule 5: flash stops the UART of some boards: an RTU transaction, its failures included, stands between
+#         arbiter.bus() and arbiter.done().
+# Rule 6: no turn of the loop that the line could have used: the silence behind an answer is also the one
+#         before the next request, it is measured in us where the board has ticks_us(), and the bytes of an
+#         answer are fetched when they can all be there, not one by one.
 
 from firmware.backoff import Backoff
 from protocol import modbus
@@ -34,8 +40,8 @@ class LineDown(ProtocolError):
 
 
 # bus: a table of station.json
-def open_line(board, bus):
-    return TcpLine(board, bus) if bus["kind"] == "tcp" else RtuLine(board, bus)
+def open_line(board, bus, arbiter=None):
+    return TcpLine(board, bus) if bus["kind"] == "tcp" else RtuLine(board, bus, arbiter)
 
 
 class Line:
@@ -44,6 +50,8 @@ class Line:
         self.noise_bytes = 0  # thrown away
         self.strays = 0  # whole answers that came too late, or from another unit
         self.echoes = 0
+        self.response_ms = 0  # from the last request to the end of its answer
+        self.asked = True  # the last transaction got as far as sending; else it says nothing about the unit
         self._board = board
         self._bus = bus
         self._stream = None
@@ -84,33 +92,49 @@ class Line:
 
 
 class RtuLine(Line):
-    def __init__(self, board, bus):
+    def __init__(self, board, bus, arbiter=None):
         super().__init__(board, bus)
-        self._silence_ms = -(-modbus.silence_us(bus["baud"]) // 1000)
+        self._arbiter = arbiter
+        self._silence_us = modbus.silence_us(bus["baud"])
+        self._noisy = False  # it has not been silent since somebody talked out of turn
+        bits = 10 + (bus["parity"] != "N") + (bus["stopbits"] == 2)
+        self._byte_us = bits * 1000000 // bus["baud"]
 
     async def _open(self):
         return await self._board.open_rtu(self._bus)
 
     async def transact(self, unit, pdu, timeout_ms):
         await self._ready()
+        arbiter = self._arbiter
+        if arbiter:
+            await arbiter.bus()
         try:
             return await self._ask(self._stream, unit, pdu, timeout_ms)
         except OSError as error:
             gone = error
+        finally:
+            if arbiter:
+                arbiter.done()
         self.close()
         self._put_off()
         raise LineDown(f"bus {self.id} has gone: {gone}")
 
     async def _ask(self, stream, unit, pdu, timeout_ms):
+        board = self._board
+        began = board.ticks_ms()
         stale = stream.read_now()
-        if stale:
+        if stale or self._noisy:
             self.noise_bytes += len(stale)
-            if not await self._drain(stream):
+            self.asked = False
+            await self._drain(stream, began, min(timeout_ms, QUIET_MAX_MS))
+            if self._noisy:
                 raise BadReply(
                     f"bus {self.id} never falls silent: an instrument babbles, or the baud rate is wrong"
                 )
+        self.asked = True
         adu = modbus.rtu(unit, pdu)
         await stream.write(adu)
+        began = board.ticks_ms()
         answer = await self._collect(stream, adu, pdu, timeout_ms)
         if not answer:
             raise NoReply(f"unit {unit} on {self.id} did not answer within {timeout_ms} ms")
@@ -118,7 +142,7 @@ class RtuLine(Line):
             return modbus.parse_rtu(answer, unit, pdu)
         except BadReply:
             self.noise_bytes += len(answer)
-            await self._drain(stream)
+            await self._drain(stream, began, timeout_ms)
             raise
 
     # Everything that came, up to the silence behind a whole answer, or until the time was up.
@@ -149,19 +173,38 @@ class RtuLine(Line):
                 continue
             expected = modbus.EXCEPTION_LENGTH if len(answer) > 1 and answer[1] & 0x80 else whole
             if len(answer) >= expected:
-                return answer + await stream.read(FRAME_MAX, self._silence_ms)
+                self.response_ms = board.ticks_diff(board.ticks_ms(), began)
+                return answer + await self._silence(stream)
+            # The rest needs so long on the line. Less than a ms of it is waited for by the next read.
+            rest_ms = (expected - len(answer)) * self._byte_us // 1000
+            if rest_ms:
+                await board.sleep_ms(min(rest_ms, max(left_ms, 1)))
 
-    # Read until the line is silent; False when it never is.
-    async def _drain(self, stream):
+    # What comes within 3.5 characters; nothing, when the line is silent. Waits end on whole ms of the board,
+    # up to one too early.
+    async def _silence(self, stream):
         board = self._board
-        began = board.ticks_ms()
+        ticks_us = getattr(board, "ticks_us", None)
+        if ticks_us is None:
+            return await stream.read(FRAME_MAX, (self._silence_us + 999) // 1000)
+        began = ticks_us()
+        wait_ms = self._silence_us // 1000
         while True:
-            data = await stream.read(FRAME_MAX, self._silence_ms)
+            data = await stream.read(FRAME_MAX, wait_ms)
+            if data or board.ticks_diff(ticks_us(), began) >= self._silence_us:
+                return data
+            wait_ms = 1
+
+    # Read until the line is silent, for so many ms at most.
+    async def _drain(self, stream, began, most_ms):
+        board = self._board
+        self._noisy = True
+        while board.ticks_diff(board.ticks_ms(), began) <= most_ms:
+            data = await self._silence(stream)
             if not data:
-                return True
+                self._noisy = False
+                return
             self.noise_bytes += len(data)
-            if board.ticks_diff(board.ticks_ms(), began) > QUIET_MAX_MS:
-                return False
 
 
 def _is_frame(data):
@@ -216,6 +259,7 @@ class TcpLine(Line):
             if answer[0] << 8 | answer[1] != number:
                 self.strays += 1
                 continue
+            self.response_ms = board.ticks_diff(board.ticks_ms(), began)
             return modbus.parse_tcp(answer, number, unit, pdu)
 
     # One whole answer, or nothing when the time was up: what came of it is kept for the next call.

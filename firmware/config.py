@@ -1,279 +1,396 @@
-# station.json as the device uses it: checked once at start, then fixed.
+# station.json as the device uses it: what is measured, and what is wired to the device. Checked once, then
+# fixed.
 #
-# Rule 1: every fault is reported at once, each with its place and what to write instead (ConfigError).
+# Rule 1: every fault is reported at once, each with its place and what to write instead (ConfigError, and as
+#         a list in .faults). Every field has to be there and right, unknown ones are faults: the tools write
+#         them all, and a default in place of a lost one would be a wrong reading.
 # Rule 2: what a poll needs is prepared here: requests as bytes, register counts, status words as whole
-#         numbers.
-# Rule 3: needed once: app.py forgets this module after the start, which gives a device some 20 KB back.
+#         numbers. What io.py and analog.py need are rows, in the order of the tables below.
+# Rule 3: loaded when needed and forgotten afterwards, also while everything else runs: so it is small, and
+#         lets go of what it has read as it uses it. That is why the tables below are texts.
 # Rule 4: the other end of a TCP connection is an IPv4 address, never a name: looking one up can take half a
 #         minute while the network is down, and every bus would wait for it.
-# Rule 5: the file is made by `quantrac station new`; nobody is expected to write one by hand.
+# Rule 5: a pin has one use, a channel one source. The pins of a bus stand in its path, where the board has
+#         UARTs of its own: "uart1 tx=4 rx=5 de=6".
+#
+# A table is "name check limits; ...". Checks, with ? where null will do:
+#   i whole number from, to    f number from, to    z number other than 0    c one of these texts
+#   t text    T text that is not empty    n small letters, digits, - and _    a IPv4 address
+#   l list    d table    w list of whole numbers from, to    x looked at elsewhere
 
-import binascii
 import hashlib
 import json
 from collections import namedtuple
 
-from protocol import calibration, fields, modbus, quality, registers
+from protocol import calibration, modbus_requests, quality, registers
 from protocol.errors import ConfigError
 from protocol.messages import CHANNELS_MAX
 
 FILE = "station.json"
-POLL_MS_MAX = 86400000  # half of what the ticks of a device can tell apart is six days
+_FAULTS_MAX = 20  # more need memory, and nobody reads them
 
-# memory_records: 0 = as many as the board has room for
-Config = namedtuple("Config", ("id", "key", "hash", "link", "buses", "units", "channels", "memory_records"))
+# memory_records: 0 = as many as the board has room for. inputs to alarms: rows. store: a table.
+Config = namedtuple(
+    "Config", "hash buses units channels memory_records inputs outputs analogs counters alarms store"
+)
 Channel = namedtuple("Channel", ("name", "calibration", "points"))
 # requests: (pdu, wait_ms after it); the first `starts` of them write, the others are the reads in order
 Unit = namedtuple(
     "Unit",
-    (
-        "bus",
-        "unit",
-        "poll_ms",
-        "phase_ms",
-        "timeout_ms",
-        "retries",
-        "gap_ms",
-        "requests",
-        "starts",
-        "values",
-        "statuses",
-    ),
+    "bus unit poll_ms phase_ms timeout_ms retries gap_ms requests starts values statuses",
 )
-_value = ("channel", "read", "at", "type", "order", "multiply", "divide", "offset", "min", "max", "watched")
-_status = ("read", "at", "type", "mask", "values", "otherwise")
-Value = namedtuple("Value", _value)
-Status = namedtuple("Status", _status)
+Value = namedtuple("Value", "channel read at type order multiply divide offset min max watched")
+Status = namedtuple("Status", "read at type mask values otherwise")
 
-_must = fields.MUST
-_quality = fields.whole(0, len(quality.NAMES) - 1)
-_register = fields.whole(0, 0xFFFF)
-_serial = (
-    ("path", fields.filled, _must),
-    ("baud", fields.whole(300, 1000000), 9600),
-    ("parity", fields.choice(("N", "E", "O")), "N"),
-    ("stopbits", fields.choice((1, 2)), 1),
-)
-_tcp = (("host", fields.address, _must), ("port", fields.whole(1, 65535), _must))
 _FILE = (
-    ("id", fields.filled, _must),
-    ("key", fields.text, _must),
-    ("link", None, _must),
-    ("buses", None, _must),
-    ("units", None, _must),
-    ("channels", None, _must),
-    ("memory_records", fields.whole(64, 1000000), 0),
+    "buses l;units l;channels l;memory_records i 0 1000000;inputs l;outputs l;analogs l;counters l;alarms l;"
+    "store d"
 )
-_LINK = {"serial": _serial, "tcp": _tcp}
-_BUS = {"rtu": _serial, "tcp": _tcp}
+_BUS = {
+    "rtu": "kind t;id T;path T;baud i 300 1000000;parity c N E O;stopbits i 1 2",
+    "tcp": "kind t;id T;host a;port i 1 65535",
+}
 _UNIT = (
-    ("bus", fields.filled, _must),
-    ("unit", fields.whole(0, 255), _must),
-    ("profile", fields.text, ""),
-    ("poll_ms", fields.whole(10, POLL_MS_MAX), _must),
-    ("phase_ms", fields.whole(0, POLL_MS_MAX), 0),
-    ("timeout_ms", fields.whole(10, 60000), 500),
-    ("retries", fields.whole(0, 10), 2),
-    ("gap_ms", fields.whole(0, 60000), 0),
-    ("start", None, []),
-    ("reads", None, _must),
-    ("values", None, _must),
-    ("statuses", None, []),
+    "bus T;unit i 0 255;profile t;poll_ms i 10 86400000;phase_ms i 0 86400000;timeout_ms i 10 60000;"
+    "retries i 0 10;gap_ms i 0 60000;start l;reads l;values l;statuses l"
 )
-_START = (
-    ("function", fields.whole(1, 16), _must),
-    ("address", _register, _must),
-    ("words", fields.list_of(_register), []),
-    ("wait_ms", fields.whole(0, 600000), 0),
-)
-_READ = (
-    ("function", fields.choice((1, 2, 3, 4)), _must),
-    ("address", _register, _must),
-    ("count", fields.whole(1, 2000), _must),
-)
-
-
-def _perhaps(check):
-    return lambda value: None if value is None else check(value)
-
-
+_START = "function i 1 16;address i 0 65535;words w 0 65535;wait_ms i 0 600000"
+_READ = "function i 1 4;address i 0 65535;count i 1 2000"
 _VALUE = (
-    ("channel", fields.whole(0, CHANNELS_MAX - 1), _must),
-    ("read", fields.whole(0, 100), _must),
-    ("at", fields.whole(0, 2000), _must),
-    ("type", fields.choice(registers.TYPES), _must),
-    ("order", fields.choice(registers.ORDERS), "ABCD"),
-    ("multiply", fields.not_zero, 1),
-    ("divide", fields.not_zero, 1),
-    ("offset", fields.number, 0),
-    ("min", _perhaps(fields.number), None),
-    ("max", _perhaps(fields.number), None),
-    ("status", None, None),
+    "channel i 0 254;read i 0 100;at i 0 2000;type c int16 uint16 int32 uint32 float32 float64;"
+    "order c ABCD CDAB BADC DCBA;multiply z;divide z;offset f -3e38 3e38;min f? -3e38 3e38;"
+    "max f? -3e38 3e38;status x"
 )
 _STATUS = (
-    ("read", fields.whole(0, 100), _must),
-    ("at", fields.whole(0, 2000), _must),
-    ("type", fields.choice(registers.TYPES[:4]), "uint16"),
-    ("mask", fields.whole(0, 0xFFFFFFFF), 0xFFFF),
-    ("values", None, _must),
-    ("otherwise", _quality, _must),
+    "read i 0 100;at i 0 2000;type c int16 uint16 int32 uint32;mask i 0 4294967295;values d;otherwise i 0 11"
 )
-_CHANNEL = (
-    ("name", fields.filled, _must),
-    ("calibration", fields.whole(0, 0xFFFF), 0),
-    ("points", None, []),
+_CHANNEL = "name T;calibration i 0 65535;points l"
+_STORE = "thin_at f 0.05 0.95"
+_ROWS = (
+    (
+        "inputs",
+        "id n;kind c door mains maintenance sampler float other;pin i 0 48;active i 0 1;pull c? up down;"
+        "debounce_ms i 0 60000;channels w 0 254",
+    ),
+    (
+        "outputs",
+        "id n;kind c relay sampler alarm;pin i 0 48;active i 0 1;pulse_ms i 0 86400000;per_day i 0 1000;"
+        "lock_ms i 0 86400000;feedback n?;feedback_ms i 0 600000",
+    ),
+    (
+        "analogs",
+        "channel i 0 254;pin i 0 48;shunt_ohm f 0.001 1000000;low f -3e38 3e38;high f -3e38 3e38;"
+        "samples i 1 100;take c median mean;poll_ms i 10 86400000;phase_ms i 0 86400000;"
+        "min f? -3e38 3e38;max f? -3e38 3e38",
+    ),
+    (
+        "counters",
+        "channel i 0 254;pin i 0 48;pull c? up down;gap_ms i 0 1000;take c amount rate;multiply z;divide z;"
+        "per_ms i 1 86400000;wrap i 0 4294967295;poll_ms i 10 86400000;phase_ms i 0 86400000;"
+        "min f? -3e38 3e38;max f? -3e38 3e38",
+    ),
+    (
+        "alarms",
+        "output n?;channel i 0 254;min f? -3e38 3e38;max f? -3e38 3e38;hysteresis f 0 3e38;"
+        "delay_ms i 0 86400000;hold_ms i 0 86400000",
+    ),
 )
 
 
 # The file's bytes -> Config
 def parse(data):
+    given = None
     try:
         given = json.loads(data)
-    except ValueError:
-        given = None
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
+        pass
     if given is None:
         raise ConfigError(f"{FILE} is not JSON: make it again with the tools, it may have been cut")
     faults = []
-    top = fields.read(faults, "", given, _FILE)
+    top = _read(faults, "", given, _FILE)
     if top is None:
-        raise fields.fail(FILE, faults)
-    link = _by_kind(faults, "link", top["link"], _LINK)
-    buses = _list(faults, "buses", top["buses"], _bus)
-    channels = _list(faults, "channels", top["channels"], _channel)
-    if len(channels) > CHANNELS_MAX:
+        _fail(faults)
+    given = None
+    if top[3] is not None and 0 < top[3] < 64:
+        faults.append(f"memory_records = {top[3]}: write 0, or at least 64")
+    pins = {}  # in use -> where
+    sources = {}  # of channels, likewise
+    channels = _list(faults, "channels", top[2], _channel)
+    n = len(channels)
+    if n > CHANNELS_MAX:
         faults.append(f"channels: write at most {CHANNELS_MAX}")
-    names = [bus["id"] for bus in buses if bus]
-    units = _list(faults, "units", top["units"], _unit)
+    buses = _list(faults, "buses", top[0], _bus)
+    ids = [bus["id"] for bus in buses if bus]
+    for i, bus in enumerate(buses):
+        if bus:
+            if bus["id"] in ids[:i]:
+                faults.append(f"buses[{i}].id: there is one of this name already, write another")
+            for word in bus.get("path", "").split()[1:]:
+                number = word[word.find("=") + 1 :]
+                if number and not number.strip("0123456789"):
+                    _once(faults, pins, f"buses[{i}].path", int(number))
+    units = _list(faults, "units", top[1], _unit)
     for i, unit in enumerate(units):
-        if unit and unit.bus not in names:
-            faults.append(
-                "units[{}].bus: write one of {}".format(i, ", ".join([str(name) for name in names]))
-            )
-        for value in unit.values if unit else ():
-            if value.channel >= len(channels):
-                faults.append(f"units[{i}].values: there is no channel {value.channel}")
-    key = _key(faults, top["key"])
+        if unit:
+            if unit.bus not in ids:
+                faults.append(f"units[{i}].bus: write one of {', '.join([str(id) for id in ids])}")
+            for k, value in enumerate(unit.values):
+                _once(faults, sources, f"units[{i}].values[{k}].channel", value.channel, n)
+    rows = []
+    for k, (name, spec) in enumerate(_ROWS):
+        made = [row for row in _list(faults, name, top[4 + k], spec) if row]
+        rows.append(made)
+        for i, row in enumerate(made):
+            where = f"{name}[{i}]"
+            if name == "alarms":
+                _once(faults, {}, where + ".channel", row[1], n)
+                _order(faults, where, row[2], row[3])
+                if row[2] is None and row[3] is None:
+                    faults.append(f"{where}.min: write min, max, or both")
+                continue
+            if k < 2:
+                _once(faults, pins, where + ".pin", row[2])
+                continue
+            _once(faults, pins, where + ".pin", row[1])
+            _once(faults, sources, where + ".channel", row[0], n)
+            _order(faults, where, row[-2], row[-1])
+            if k == 2 and row[3] == row[4] and row[3] is not None:
+                faults.append(f"{where}.low: write another value than high")
+            if row[-4] and row[-3]:
+                row[-3] %= row[-4]
+    _wires(faults, rows, n)
+    store = None
+    if top[9] is not None:
+        store = _read(faults, "store", top[9], _STORE)
     if faults:
-        raise fields.fail(FILE, faults)
-    return Config(
-        top["id"],
-        key,
-        hashlib.sha256(data).digest()[:8],
-        link,
-        buses,
-        units,
-        channels,
-        top["memory_records"],
-    )
+        _fail(faults)
+    row = [hashlib.sha256(data).digest()[:8], buses, units, channels, top[3]]
+    row.extend([tuple([tuple(row) for row in made]) for made in rows])
+    row.append({"thin_at": store[0]})  # pyright: ignore[reportOptionalSubscript]
+    return Config(*row)
 
 
-def _key(faults, text):
-    key = b""
-    try:
-        key = binascii.unhexlify(text)
-    except (ValueError, TypeError):
-        pass
-    if len(key) != 32 and text is not None:
-        faults.append("key: write 64 hexadecimal digits")
-    return key
+def _fail(faults):
+    error = ConfigError(FILE + ": " + "; ".join(faults[:_FAULTS_MAX]))
+    error.faults = faults  # pyright: ignore[reportAttributeAccessIssue]
+    raise error
 
 
-def _list(faults, where, given, make):
-    if not isinstance(given, list):
-        faults.append(f"{where}: write a list")
-        return []
-    return [make(faults, f"{where}[{i}]", entry) for i, entry in enumerate(given)]
-
-
-# A table whose `kind` decides what else it holds, as a dict.
-def _by_kind(faults, where, given, kinds, more=()):
-    kind = given.get("kind") if isinstance(given, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        faults.append("{}.kind: write one of {}".format(where, ", ".join(sorted(kinds))))
+# A table as a list in the order of its spec, None for what is wrong; None when it is no table at all.
+def _read(faults, where, given, spec):
+    if len(faults) >= _FAULTS_MAX:
+        _fail(faults)
+    if not isinstance(given, dict):
+        faults.append(f"{where or 'file'}: write a table")
         return None
-    return fields.read(faults, where, given, (("kind", fields.text, _must),) + more + kinds[kind])
+    dot = where + "." if where else ""
+    row = []
+    known = []
+    for field in spec.split(";"):
+        key, check, *limits = field.split()
+        known.append(key)
+        value = given.get(key)
+        wanted = _wrong(value, check, limits)
+        if key not in given:
+            faults.append(f"{dot}{key}: missing, write {wanted or 'it, or null'}")
+        elif wanted:
+            faults.append(f"{dot}{key} = {repr(value)[:40]}: write {wanted}")
+            value = None
+        row.append(value)
+    for key in given:
+        if key not in known and len(faults) < _FAULTS_MAX:
+            faults.append(f"{dot}{key[:40]}: unknown, write one of {', '.join(known)}")
+    return row
 
 
+# What to write instead, or None when the value will do.
+def _wrong(value, check, limits):
+    if value is None and "?" in check:
+        return None
+    check = check[0]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = whole or isinstance(value, float)
+    text = isinstance(value, str)
+    low, high = limits if len(limits) == 2 else (0, 0)
+    if check == "i":
+        wanted = f"a whole number from {low} to {high}"
+        good = whole and int(low) <= value <= int(high)  # pyright: ignore[reportOperatorIssue]
+    elif check == "f":
+        wanted = f"a number from {low} to {high}"
+        good = number and float(low) <= value <= float(high)  # pyright: ignore[reportOperatorIssue]
+    elif check == "z":
+        wanted = "a number other than 0"
+        good = number and 1e-30 < abs(value) < calibration.LIMIT  # pyright: ignore[reportArgumentType]
+    elif check == "c":
+        wanted = "one of " + ", ".join(limits)
+        good = text and value in limits
+    elif check == "w":
+        wanted = f"a list of whole numbers from {low} to {high}"
+        good = isinstance(value, list) and not any([_wrong(item, "i", limits) for item in value])
+    elif check == "l":
+        wanted = "a list"
+        good = isinstance(value, list)
+    elif check == "d":
+        wanted = "a table"
+        good = isinstance(value, dict)
+    elif check == "n":
+        wanted = "up to 32 small letters, digits, - and _"
+        good = text and 0 < len(value) < 33 and not value.strip("abcdefghijklmnopqrstuvwxyz0123456789-_")
+    elif check == "a":
+        wanted = "an IPv4 address such as 192.168.1.20 (a device looks no names up)"
+        parts = value.split(".") if text else ()
+        good = len(parts) == 4 and all(
+            [not part.strip("0123456789") and part == str(int(part or "256"))[:3] for part in parts]
+        )
+        good = good and max([int(part) for part in parts]) < 256
+    elif check == "x":
+        return None
+    else:
+        wanted = "a text" if check == "t" else "a text that is not empty"
+        good = text and (check == "t" or value.strip())
+    return None if good else wanted
+
+
+# make: a function of (faults, where, entry), or the spec of a table.
+def _list(faults, where, given, make):
+    made = []
+    for i, entry in enumerate(given or ()):
+        given[i] = None
+        place = f"{where}[{i}]"
+        if isinstance(make, str):
+            made.append(_read(faults, place, entry, make))
+        else:
+            made.append(make(faults, place, entry))
+    return made
+
+
+# A pin, or one of n channels.
+def _once(faults, used, where, number, n=None):
+    if number is None:
+        return
+    if number in used:
+        faults.append(f"{where} = {number}: {used[number]} has this one already, write another")
+    used[number] = where
+    if n is not None and number >= n:
+        faults.append(f"{where} = {number}: there are {n} channels")
+
+
+def _order(faults, where, low, high):
+    if low is not None and high is not None and low >= high:
+        faults.append(f"{where}.min: write less than max")
+
+
+# What inputs, outputs and alarms say of each other.
+def _wires(faults, rows, n):
+    inputs, outputs, _, _, alarms = rows
+    used = {}
+    for i, row in enumerate(inputs):
+        _once(faults, used, f"inputs[{i}].id", row[0])
+        if row[6] and (row[1] != "maintenance" or max(row[6]) >= n):
+            faults.append(f"inputs[{i}].channels: write [], or channels below {n} for a maintenance switch")
+    contacts = [row[0] for row in inputs if row[1] == "sampler"]
+    samplers = 0
+    for i, row in enumerate(outputs):
+        where = f"outputs[{i}]"
+        _once(faults, used, where + ".id", row[0])
+        if row[1] == "sampler":
+            samplers += 1
+            for at, key in ((4, "pulse_ms"), (5, "per_day")):
+                if row[at] == 0:
+                    faults.append(f"{where}.{key}: write at least 1 for a sampler")
+            if row[7] and row[8] == 0:
+                faults.append(f"{where}.feedback_ms: write how long the feedback may take")
+        if row[7] and row[7] not in contacts:
+            faults.append(f"{where}.feedback: write the id of an input of kind sampler, or null")
+        if samplers > 1:
+            faults.append(f"{where}.kind: there is a sampler already, write another kind")
+    lights = [row[0] for row in outputs if row[1] == "alarm"]
+    for i, row in enumerate(alarms):
+        if row[0] and row[0] not in lights:
+            faults.append(f"alarms[{i}].output: write the id of an output of kind alarm, or null")
+
+
+# As a dict: what a bus needs depends on its kind, and on the board.
 def _bus(faults, where, given):
-    return _by_kind(faults, where, given, _BUS, (("id", fields.filled, _must),))
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in _BUS:
+        faults.append(f"{where}.kind: write one of {', '.join(sorted(_BUS))}")
+        return None
+    before = len(faults)
+    _read(faults, where, given, _BUS[kind])
+    return given if len(faults) == before else {"id": given.get("id")}
 
 
 def _channel(faults, where, given):
-    table = fields.read(faults, where, given, _CHANNEL)
-    if table is None:
+    row = _read(faults, where, given, _CHANNEL)
+    if row is None:
         return None
+    points = ()
     try:
-        calibration.check(table["points"])
+        calibration.check(row[2] or ())
+        points = tuple([tuple(point) for point in row[2] or ()])
     except (ConfigError, TypeError) as error:
         faults.append(f"{where}.points: {error}")
-    return Channel(table["name"], table["calibration"], table["points"])
+    return Channel(row[0], row[1], points)
 
 
 def _unit(faults, where, given):
     before = len(faults)
-    table = fields.read(faults, where, given, _UNIT)
-    if table is None:
+    row = _read(faults, where, given, _UNIT)
+    if row is None:
         return None
-    starts = _list(faults, where + ".start", table["start"], lambda f, w, g: fields.read(f, w, g, _START))
-    reads = _list(faults, where + ".reads", table["reads"], lambda f, w, g: fields.read(f, w, g, _READ))
-    values = _list(faults, where + ".values", table["values"], lambda f, w, g: fields.read(f, w, g, _VALUE))
-    statuses = _list(faults, where + ".statuses", table["statuses"], _status_table)
+    starts = _list(faults, where + ".start", row[8], _START)
+    reads = _list(faults, where + ".reads", row[9], _READ)
+    values = _list(faults, where + ".values", row[10], _VALUE)
+    statuses = _list(faults, where + ".statuses", row[11], _STATUS)
     if len(faults) > before:
         return None
     for i, value in enumerate(values):
-        value["status"] = _watched(faults, f"{where}.values[{i}].status", value["status"], len(statuses))
-    for name, entries in (("values", values), ("statuses", statuses)):
-        for i, entry in enumerate(entries):
-            if entry["read"] >= len(reads):
-                faults.append(f"{where}.{name}[{i}].read: there are {len(reads)} reads")
-            elif entry["at"] + registers.words_of(entry["type"]) > reads[entry["read"]]["count"]:
-                faults.append(f"{where}.{name}[{i}].at: ends beyond its read")
+        place = f"{where}.values[{i}]"
+        watched = value[10]
+        watched = watched if isinstance(watched, list) else [] if watched is None else [watched]
+        if _wrong(watched, "w", (0, len(statuses) - 1)):
+            faults.append(f"{place}.status: there are {len(statuses)} statuses")
+        value[10] = tuple(watched)
+        value[4] = registers.ORDERS[registers.ORDERS.index(value[4])]  # one text for all
+        value[3] = _inside(faults, place, reads, value[0:4], 1)
+        _order(faults, place, value[8], value[9])
+    for i, status in enumerate(statuses):
+        place = f"{where}.statuses[{i}]"
+        status[2] = _inside(faults, place, reads, status, 0)
+        words = {}
+        for key, why in status[4].items():
+            if not key or key.strip("0123456789") or _wrong(why, "i", (0, len(quality.NAMES) - 1)):
+                faults.append(f"{place}.values.{key[:40]}: write a number as key and a quality")
+            else:
+                words[int(key)] = why
+        status[4] = words
     requests = []
+    place = ""
     try:
-        for start in starts:
-            pdu = modbus.start_pdu(start["function"], start["address"], start["words"])
-            requests.append((pdu, start["wait_ms"]))
-        for read in reads:
-            pdu = modbus.read_pdu(read["function"], read["address"], read["count"])  # pyright: ignore[reportOptionalSubscript]
-            requests.append((pdu, 0))
+        for i, start in enumerate(starts):
+            place = f"{where}.start[{i}]"
+            requests.append((modbus_requests.start_pdu(start[0], start[1], start[2]), start[3]))
+        for i, read in enumerate(reads):
+            place = f"{where}.reads[{i}]"
+            requests.append((modbus_requests.read_pdu(read[0], read[1], read[2]), 0))
     except ConfigError as error:
-        faults.append(f"{where}: {error}")
+        faults.append(f"{place}: {error}")
     if len(faults) > before:
         return None
-    return Unit(
-        table["bus"],
-        table["unit"],
-        table["poll_ms"],
-        table["phase_ms"] % table["poll_ms"],
-        table["timeout_ms"],
-        table["retries"],
-        table["gap_ms"],
-        requests,
-        len(starts),
-        [Value(*[value[key] for key in _value[:-1]], value["status"]) for value in values],
-        [Status(*[status[key] for key in _status]) for status in statuses],
-    )
+    row[4] %= row[3]
+    row = row[:2] + row[3:8]  # no profile: it is for people
+    row.extend((tuple(requests), len(starts)))
+    row.append(tuple([Value(*value) for value in values]))
+    row.append(tuple([Status(*status) for status in statuses]))
+    return Unit(*row)
 
 
-# Which statuses decide on a value: none, one, or a list of which the first that is not OK counts.
-def _watched(faults, where, given, n):
-    watched = given if isinstance(given, list) else [] if given is None else [given]
-    if any([fields.whole(0, n - 1)(number) for number in watched]):
-        faults.append(f"{where}: there are {n} statuses")
-    return tuple(watched)
-
-
-def _status_table(faults, where, given):
-    table = fields.read(faults, where, given, _STATUS)
-    if table is None:
-        return None
-    words = {}
-    try:
-        for key, quality in table["values"].items():
-            words[int(key)] = quality
-            if _quality(quality):
-                faults.append(f"{where}.values.{key}: write {_quality(quality)}")
-    except (AttributeError, ValueError, TypeError):
-        faults.append(f"{where}.values: write a table from numbers to qualities")
-    table["values"] = words
-    return table
+# row: read, at, type from `first` on. The type, as the one text for all.
+def _inside(faults, where, reads, row, first):
+    read, at, type = row[first : first + 3]
+    if read >= len(reads):
+        faults.append(f"{where}.read: there are {len(reads)} reads")
+    elif at + registers.words_of(type) > reads[read][2]:
+        faults.append(f"{where}.at: ends beyond its read")
+    return registers.TYPES[registers.TYPES.index(type)]

@@ -8,6 +8,8 @@
 #         before), so that nobody sets the clock by replaying an old frame.
 # Rule 4: how old that time is at most is known: it was sent after what it answers had left here.
 # Rule 5: every connection begins with a zero byte, which ends whatever half frame the line still holds.
+# Rule 6: results of commands go first. While what is sent is old (a backlog after an outage), the newest
+#         readings go along every few seconds, as a NOW: the page at the gateway shows the present.
 
 import asyncio
 
@@ -21,20 +23,29 @@ WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so
 SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
 ANSWER_MS = 10000  # taken for the age of an answer to nobody knows what
 NAP_MS = 250  # how often the session's own clocks (repeat, time-out, pause) are looked at
+BEHIND_MS = 10000  # records this old are a backlog
+NOW_MS = 5000
 
 
 class Uplink:
     # on_ahead(boot): the gateway holds records of that boot, which this device has not reached
-    def __init__(self, board, link, session, mac, clock, store, on_ahead):
+    # on_command(command): the session took it; its Result is to be put into `results`
+    def __init__(self, board, link, session, mac, clock, store, on_ahead, on_command):
         self.bad_frames = 0  # whole frames with a wrong tag or content
         self.losses = 0  # links that were live and broke
+        self.alive = None  # called at least once in half a minute, when given
+        self.results = []
         self._board = board
         self._link = link
         self._session = session
-        self._mac = mac
+        self.mac = mac
         self._clock = clock
         self._store = store
         self._on_ahead = on_ahead
+        self._on_command = on_command
+        self._nonce = b""
+        self._behind = False
+        self._shown_at = 0
         self._decoder = framing.Decoder()
         self._wake = asyncio.Event()
         self._heard_at = 0
@@ -45,10 +56,22 @@ class Uplink:
     def noise(self):
         return self._decoder.noise
 
+    def answer(self, result):
+        self.results.append(result)
+        self._wake.set()
+
+    # The tables that HELLO carries have changed.
+    def greet_again(self):
+        if self._session.state == LIVE:
+            self._session.link_up(self._board.ticks_ms())
+            self._wake.set()
+
     async def run(self):
         board = self._board
         backoff = Backoff(board)
         while True:
+            if self.alive:
+                self.alive()
             stream = None
             try:
                 stream = await board.open_link(self._link)
@@ -80,10 +103,11 @@ class Uplink:
             await asyncio.wait_for(stream.write(b"\0"), WRITE_MS / 1000)
             while not gone and not self._silent():
                 self._wake.clear()
-                message = session.next(board.ticks_ms())
+                if self.alive:
+                    self.alive()
+                message = self._message()
                 if message is not None:
-                    self._note(message)
-                    frame = framing.encode(self._mac.seal(messages.encode(message)))
+                    frame = framing.encode(self.mac.seal(messages.encode(message)))
                     await asyncio.wait_for(stream.write(frame), WRITE_MS / 1000)
                     await board.sleep_ms(0)
                     continue
@@ -93,6 +117,22 @@ class Uplink:
                     pass
         finally:
             reader.cancel()
+
+    # What goes out next, or None.
+    def _message(self):
+        now = self._board.ticks_ms()
+        if self._session.state == LIVE:
+            if self.results:
+                return self.results.pop(0)
+            if self._behind and self._board.ticks_diff(now, self._shown_at) >= NOW_MS:
+                self._shown_at = now
+                recent = self._store.recent()
+                if recent:
+                    return messages.Now(self._nonce, *recent)
+        message = self._session.next(now)
+        if message is not None:
+            self._note(message, now)
+        return message
 
     def _silent(self):
         board = self._board
@@ -113,7 +153,7 @@ class Uplink:
     def _receive(self, body, backoff):
         board = self._board
         try:
-            message = messages.decode(self._mac.open(body))
+            message = messages.decode(self.mac.open(body), True)  # only what a gateway says
         except (AuthError, CodecError):
             self.bad_frames += 1
             return
@@ -129,22 +169,30 @@ class Uplink:
             elif happening[0] == "acked":
                 moved = True
                 position = happening[2]
+                self._store.link_heard()
+            elif happening[0] == "command":
+                self._on_command(happening[1])
             elif happening[0] == "ahead":
                 self._on_ahead(happening[1])
                 session.link_up(board.ticks_ms())  # greet again, under the new boot number
         if session.state == LIVE:
             backoff.reset()
             if told and (moved or greeting):
-                self._tell(told[1], told[2], self._age_ms(0 if greeting else position))
+                self.tell(told[1], told[2], self._age_ms(0 if greeting else position))
         self._wake.set()
 
-    # A message leaves. Of one that is sent again the first time counts.
-    def _note(self, message):
+    # A message of the session leaves. Of one that is sent again the first time counts.
+    def _note(self, message, now):
         names = span(message)
         if names is None:  # a HELLO, which only its own WELCOME answers
-            self._left = [(0, self._board.ticks_ms())]
-        elif not [True for last, _ in self._left if last == names[2]]:
-            self._left.append((names[2], self._board.ticks_ms()))
+            self._left = [(0, now)]
+            self._nonce = message.nonce
+            return
+        if not [True for last, _ in self._left if last == names[2]]:
+            self._left.append((names[2], now))
+        made_ms = message.base_ms if type(message) is messages.Readings else message.time_ms
+        age_ms = self._clock.now() - made_ms
+        self._behind = message.clock == 0 or age_ms > BEHIND_MS * self._board.station_speed()
 
     # How long ago the oldest frame left that may have caused an answer up to this sequence number.
     def _age_ms(self, sequence):
@@ -154,8 +202,13 @@ class Uplink:
         self._left = [entry for entry in self._left if entry[0] > sequence]
         return max(ages) if ages else ANSWER_MS
 
-    def _tell(self, time_ms, trusted, age_ms):
-        before = self._clock.now()
-        step_ms = self._clock.tell(time_ms, trusted, age_ms)
+    # The time, from whoever may tell it.
+    def tell(self, time_ms, trusted, age_ms):
+        clock = self._clock
+        told = clock.told
+        before = clock.now()
+        step_ms = clock.tell(time_ms, trusted, age_ms)
         if step_ms:
-            self._store.event(messages.CLOCK_STEP, f"{step_ms} ms, from {before} to {self._clock.now()}")
+            self._store.event(messages.CLOCK_STEP, f"{step_ms} ms, from {before} to {clock.now()}")
+        elif clock.told and not told:  # what was measured before can now be placed
+            self._store.event(messages.CLOCK_SET, [clock.ticks(), clock.now()])

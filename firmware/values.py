@@ -29,7 +29,7 @@ def judge(value, statuses, replies, reason):
     bits = registers.raw_bits(words, value.type, value.order, value.multiply, value.divide, value.offset)
     if state != quality.OK:
         return bits, state
-    return bits, _plausible(reading.bits_float(bits), value.min, value.max)
+    return bits, plausible(reading.bits_float(bits), value.min, value.max)
 
 
 def status_quality(status, words):
@@ -39,7 +39,7 @@ def status_quality(status, words):
     return status.values.get(word & status.mask, status.otherwise)
 
 
-def _plausible(number, low, high):
+def plausible(number, low, high):
     if number != number:
         return quality.FAULT
     if number - number != 0 or (low is not None and number < low) or (high is not None and number > high):

@@ -106,7 +106,8 @@ class Gateway:
         if not any("readings" in destination.send for destination in self.config.destination):
             return None
         return RawFeed(
-            channels_of(self.config), lambda name, t_ms, rows: readings_drafts(self.config, name, t_ms, rows)
+            channels_of(self.config),
+            lambda name, t_ms, rows, means: readings_drafts(self.config, name, t_ms, rows, means),
         )
 
     def _link_keys(self) -> dict[str, bytes]:

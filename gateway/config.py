@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config_cross import across
 from gateway.config_lines import Place, line_of, lines
-from gateway.config_links import ModbusRtu, ModbusTcp, SerialLink, TcpListen
+from gateway.config_links import ModbusRtu, ModbusTcp, SerialLink, TcpListen, TlsListen
 from gateway.config_model import (
     ARRAYS,
     DESTINATION_KINDS,
@@ -66,6 +66,7 @@ __all__ = [
     "SftpDestination",
     "Station",
     "TcpListen",
+    "TlsListen",
     "Witness",
     "load",
     "read",

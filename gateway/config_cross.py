@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gateway.config_lines import Place
-from gateway.config_links import ModbusRtu, SerialLink, TcpListen
+from gateway.config_links import ModbusRtu, SerialLink, TcpListen, TlsListen
 from gateway.config_model import BusSource, FileDestination, MqttDestination, SftpDestination
 
 Found = tuple[Place, str, str]
@@ -30,6 +31,9 @@ def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator
     yield from _sources(table, parts["channel"])
     yield from _shared(parts)
     yield from _files(table, base)
+    for index, device in parts["device"].items():
+        if isinstance(device.link, TlsListen):
+            yield from _tls(("device", index, "link"), device.link)
     for index, destination in parts["destination"].items():
         yield from _destination(("destination", index), destination)
     if not table.get("channel"):
@@ -102,7 +106,7 @@ def _shared(parts: dict[str, Any]) -> Iterator[Found]:
             match link:
                 case SerialLink() | ModbusRtu():
                     resource = ("serial port", link.path)
-                case TcpListen():
+                case TcpListen() | TlsListen():
                     resource = ("address", f"{link.host}:{link.port}")
                 case _:
                     continue  # several lines may lead to one Modbus TCP server
@@ -171,6 +175,20 @@ def _link_key(place: Place, path: Path) -> Iterator[Found]:
     if not what and not re.fullmatch(rb"[0-9a-fA-F]{64}\s*", content):
         instead = "Make one with: openssl rand -hex 32, and give the device the same."
         yield place, f"{path} does not hold 32 bytes in hex (64 digits).", instead
+
+
+def _tls(place: Place, link: TlsListen) -> Iterator[Found]:
+    """The certificate and the key are there, the key is private, and they belong together."""
+    for name, path in (("cert", link.cert), ("key", link.key)):
+        if what := _content(path)[0]:
+            yield place, what, f"Put the file there, or correct the {name} of this link."
+            return
+    yield from _secret(place, link.key)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(link.cert, link.key, lambda: b"")
+    except (OSError, ValueError):
+        instead = "Write PEM files: the certificate first in cert, its private key without a password in key."
+        yield place, f"{link.cert} and {link.key} are not a certificate and its key.", instead
 
 
 def _content(path: Path) -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
     serial:/dev/ttyACM0?baud=115200                        a station device on a serial port
     tcp-listen://127.0.0.1:7311                            a station device that connects to us
+    tls-listen://0.0.0.0:7312?cert=tls.crt&key=tls.key     the same over TLS, for devices on a network
     modbus-tcp://192.168.1.20:502                          instruments behind Modbus TCP
     modbus-rtu:/dev/ttyUSB0?baud=9600&parity=N&stopbits=1  instruments on an RS-485 line
 
@@ -10,12 +11,14 @@ Every parser returns a small record or raises `LinkFault(what, instead)`: two se
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200, 230400, 460800, 921600)
 
 DEVICE_EXAMPLE = "serial:/dev/ttyACM0?baud=115200"
+TLS_EXAMPLE = "tls-listen://0.0.0.0:7312?cert=gateway/keys/tls.crt&key=gateway/keys/tls.key"
 BUS_EXAMPLE = "modbus-rtu:/dev/ttyUSB0?baud=9600&parity=N&stopbits=1"
 
 
@@ -44,6 +47,15 @@ class TcpListen(NamedTuple):
     port: int
 
 
+class TlsListen(NamedTuple):
+    """A station device that connects to this address of ours over TLS 1.2 or newer."""
+
+    host: str
+    port: int
+    cert: Path  # PEM: our certificate, then those between it and the one that devices trust
+    key: Path  # PEM: its private key, not encrypted
+
+
 class ModbusTcp(NamedTuple):
     """Instruments behind Modbus TCP."""
 
@@ -60,16 +72,19 @@ class ModbusRtu(NamedTuple):
     stopbits: int  # 1 | 2
 
 
-def device_link(text: object) -> SerialLink | TcpListen:
-    """Parse the `link` of a `[[device]]`."""
+def device_link(text: object, base: Path = Path()) -> SerialLink | TcpListen | TlsListen:
+    """Parse the `link` of a `[[device]]`; relative paths in it start at `base`."""
     kind, rest = _split(text, DEVICE_EXAMPLE)
     if kind == "serial":
         return SerialLink(*_serial(rest, DEVICE_EXAMPLE, baud=115200))
     if kind == "tcp-listen":
         return TcpListen(*_address(rest, "tcp-listen://127.0.0.1:7311", port=None))
+    if kind == "tls-listen":
+        address, _, query = rest.partition("?")
+        return TlsListen(*_address(address, TLS_EXAMPLE, port=None), *_certificate(query, base))
     raise LinkFault(
         f"A device link cannot begin with '{kind}:'.",
-        f'Write "{DEVICE_EXAMPLE}" or "tcp-listen://127.0.0.1:7311".',
+        f'Write "{DEVICE_EXAMPLE}", "tcp-listen://127.0.0.1:7311" or "{TLS_EXAMPLE}".',
     )
 
 
@@ -113,6 +128,21 @@ def _address(rest: str, example: str, port: int | None) -> tuple[str, int]:
     if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits[:6]) <= 65535:
         raise LinkFault(f"'{digits}' is not a port.", f"Write a whole number from 1 to 65535, {instead[6:]}")
     return host, int(digits)
+
+
+def _certificate(query: str, base: Path) -> tuple[Path, Path]:
+    instead = f'Write for example "{TLS_EXAMPLE}".'
+    found: dict[str, Path] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in ("cert", "key"):
+            raise LinkFault(f"A TLS link has no '{name}'.", "It has cert and key.")
+        if not value or not value.isprintable():
+            raise LinkFault(f"The {name} of this link is not a path.", instead)
+        found[name] = base / value
+    for name in ("cert", "key"):
+        if name not in found:
+            raise LinkFault(f"The {name} file of this link is missing.", instead)
+    return found["cert"], found["key"]
 
 
 def _serial(rest: str, example: str, baud: int) -> tuple[str, int, str, int]:

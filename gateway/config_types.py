@@ -102,6 +102,11 @@ def _link(parse: Any) -> Any:
     return checked
 
 
+def _device_link(value: Any, info: ValidationInfo) -> Any:
+    base = Path((info.context or {}).get("base", "."))
+    return _link(lambda text: links.device_link(text, base))(value)
+
+
 def _layout(value: Any) -> str:
     fault = layout_fault(value)
     if fault:
@@ -132,7 +137,7 @@ Symbol = Annotated[str, _typed(_symbol)]
 Host = Annotated[str, _typed(_host)]
 FilePath = Annotated[Path, _typed(_path)]
 Range = Annotated[tuple[float, float], _typed(_range, list[float])]
-DeviceLink = Annotated[links.SerialLink | links.TcpListen, _typed(_link(links.device_link))]
+DeviceLink = Annotated[links.SerialLink | links.TcpListen | links.TlsListen, _typed(_device_link)]
 BusLink = Annotated[links.ModbusTcp | links.ModbusRtu, _typed(_link(links.bus_link))]
 Layout = Annotated[str, _typed(_layout)]
 Send = Annotated[tuple[str, ...], _typed(_send, list[str])]

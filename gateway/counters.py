@@ -44,11 +44,16 @@ class LinkCounters(Counted):
         "noise_bytes",  # bytes in them
         "not_averaged",  # records that are journaled and in no window, by a mistake of ours
         "pauses",  # times reading was paused because the disk could not follow
-        "readings",  # readings in accepted frames
+        "placed_late",  # readings placed in time after they were journaled (counted when they are)
+        "readings",  # readings in accepted frames, those that means stand for among them
         "refused",  # messages that a device does not send
         "repeats",  # records that are held already
+        "results",  # answers to commands
+        "shown",  # messages with the newest readings, to be looked at only, ahead of a backlog
         "skipped",  # records that the device no longer has, lost before they reached the gateway
         "stale",  # records or greetings of an earlier boot
+        "summaries",  # means in accepted frames, each of many readings
+        "tls_failures",  # connections that did not get through the TLS handshake
         "undecodable",  # authentic frames with no message of ours in them
         "unrouted",  # readings of quantities that no channel is configured for
         "wrong_device",  # frames that name another device

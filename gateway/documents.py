@@ -80,12 +80,18 @@ def _window_draft(
     return Draft(destination.id, key, "windows", topic, "", label_ms, body)
 
 
-def readings_drafts(config: Config, name: str, t_ms: int, rows: list[tuple[object, ...]]) -> list[Draft]:
-    """Raw readings for every destination that asked for them; `name` as in message.reading_message."""
+def readings_drafts(
+    config: Config,
+    name: str,
+    t_ms: int,
+    rows: list[tuple[object, ...]],
+    means: list[tuple[object, ...]] | None = None,
+) -> list[Draft]:
+    """Raw readings for every destination that asked for them; the rest as in message.reading_message."""
     takers = [destination for destination in config.destination if "readings" in destination.send]
     if not takers:
         return []
-    body = message.reading_message(config, name, t_ms, rows)
+    body = message.reading_message(config, name, t_ms, rows, means or [])
     key = f"readings/{config.station.code}/{name}"
     return [
         Draft(taker.id, key, "readings", message.topic(config, "readings", _prefix(taker)), "", t_ms, body)

@@ -3,6 +3,9 @@
     GatewayError
      +- ConfigFaults        retry: no      who: its author        every fault of a configuration at once
      +- JournalError        retry: no      who: operator          acknowledge nothing more, and say so
+     +- CommandError        retry: no      who: who commanded     this one cannot be sent: correct it
+     |   +- NotConnected    retry: soon    who: operator          nothing was sent
+     |   +- NoAnswer        retry: no      who: who commanded     nobody knows whether it was done: ask first
      +- DestinationError
          +- Unreachable     retry: soon    who: nobody at first   network, server down, server full
          +- Refused         retry: slowly  who: operator          password, host key, permission
@@ -55,6 +58,27 @@ class JournalError(GatewayError):
 
     retry = "no"
     who = "operator"
+
+
+class CommandError(GatewayError):
+    """A command cannot be given to a device as it is."""
+
+    retry = "no"
+    who = "whoever commanded"
+
+
+class NotConnected(CommandError):
+    """The device is not there, or takes nothing just now: nothing was sent."""
+
+    retry = "soon"
+    who = "operator"
+
+
+class NoAnswer(CommandError):
+    """It was sent, and no answer came: it may have been carried out or not."""
+
+    retry = "no"
+    who = "whoever commanded"
 
 
 class DestinationError(GatewayError):

@@ -49,7 +49,8 @@ web = {{ host = "127.0.0.1", port = 8080 }}   # the local page; 127.0.0.1 keeps 
 # A station device with our firmware. Its link key is in {key} (mode 0600): give the device the same.
 [[device]]
 id = "{device}"
-link = "serial:/dev/ttyACM0?baud=115200"      # or "tcp-listen://127.0.0.1:7311"
+link = "serial:/dev/ttyACM0?baud=115200"      # or "tcp-listen://127.0.0.1:7311"; over a network, with TLS:
+#      "tls-listen://0.0.0.0:7312?cert=gateway/keys/tls.crt&key=gateway/keys/tls.key"
 key_file = "{key}"
 
 # Instruments wired to the gateway itself.

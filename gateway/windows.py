@@ -6,9 +6,13 @@ Rule 2: it closes when every source has gone past its end, or after the grace; a
 Rule 3: a reading for a closed window makes a new revision, computed from the journal by this same code
         (scratch()); the old row stays.
 Rule 4: the result is a function of the readings in the order of the journal, and of nothing else.
+Rule 5: the mean of n readings (SUMMARY) counts as n readings of its quality, in the window that holds the
+        middle of its span. A device cuts spans at the minutes of Unix time, so none straddles a window's
+        edge, but for those of a device that did not know the time yet.
 
 Times are Unix milliseconds of station time; `mono_s` are seconds of a clock that never steps.
 A Lane is one source (a device, a bus): it knows where its channel numbers lead. Its add() is the hot path.
+What a channel is and adds up to stands in accumulate.py.
 """
 
 from __future__ import annotations
@@ -17,12 +21,12 @@ from collections.abc import Iterable, Sequence
 from struct import pack, unpack
 from typing import Any, NamedTuple
 
-from gateway.accumulate import Cell, Outcome
+from gateway.accumulate import VALUE_MAX, Cell, Channel, ChannelState, Newest, Outcome
 from protocol import cbor
 from protocol import quality as q
 from protocol.calibration import check, engineering
 from protocol.errors import ConfigError
-from protocol.messages import Readings
+from protocol.messages import Now, Readings, Summary
 
 START_GRACE_S = 30.0
 """After the gateway's start no window closes by its grace alone for so long: devices reconnect within
@@ -51,8 +55,6 @@ LATE_QUIET_S = 1.0
 """A closed window that got late readings is computed again once none came for so long."""
 LATE_MAX_S = 30.0
 """... or so long after the first of them, if they keep coming."""
-VALUE_MAX = 3.5e38
-"""No 32-bit float is larger; keeps infinities out of the sums."""
 TABLES_MAX = 1024
 """Boots whose channel tables are kept of one source; those that are equal to the one before share it."""
 CHANNELS_MAX = 256
@@ -60,6 +62,8 @@ CHANNELS_MAX = 256
 
 LATE = "late data"
 """Reason of a revision."""
+THINNED = "holds means of thinned readings"
+"""Reason of a window in which a device's means stand for readings; of a revision, behind LATE."""
 OFF = "nothing was running"
 """Reason of a window from before the gateway's start that no source has a reading for (decisions/0004)."""
 
@@ -96,18 +100,6 @@ def parse_body(data: bytes) -> tuple[Window, int]:
     return Window._make(fields), through
 
 
-class Channel(NamedTuple):
-    """A configured channel: where its readings come from and what is plausible, in its unit."""
-
-    symbol: str
-    unit: str
-    source: str  # the lane's name: device/st-01, bus/tank
-    quantity: str  # what the source calls it (for a bus: the symbol)
-    interval_ms: int | None = None  # None: the device's HELLO says it
-    low: float = -VALUE_MAX
-    high: float = VALUE_MAX
-
-
 class Settings(NamedTuple):
     """The grid and the patience."""
 
@@ -118,50 +110,6 @@ class Settings(NamedTuple):
     start_grace_s: float = START_GRACE_S
     back_grace_s: float = BACK_GRACE_S
     hold_max_s: float = HOLD_MAX_S
-
-
-class Newest(NamedTuple):
-    """A channel's newest reading, for people who look at it now."""
-
-    time_ms: int
-    value: float | None
-    quality: int
-
-
-class ChannelState:
-    """A channel and its open windows."""
-
-    __slots__ = (
-        "carried", "cells", "channel", "expected", "interval_ms", "late", "newest", "read", "unplaced",
-        "valid_then", "windowed",
-    )  # fmt: skip
-
-    def __init__(self, channel: Channel):
-        self.channel = channel
-        self.interval_ms = channel.interval_ms or 0
-        self.expected: int | None = None  # readings a window should have; None: the interval says it
-        self.cells: dict[int, Cell] = {}
-        self.carried: float | None = None  # last valid value of the newest closed window
-        self.newest: Newest | None = None  # newest reading that did not go the fast way,
-        self.valid_then = 0  # and how many valid ones its window had by then
-        self.read = 0  # readings taken and counted
-        self.windowed = 0  # readings that are in a window's row
-        self.unplaced = 0  # readings whose time is not known or not credible
-        self.late = 0  # readings of closed windows whose new revision is not yet made
-
-    def settle(self) -> None:
-        for cell in self.cells.values():
-            self.read += cell.settle()
-
-    def expects(self, length_ms: int) -> int:
-        """Readings a window should have; 0 while nobody has said how often the channel is read."""
-        if self.expected is not None:
-            return self.expected
-        return max(1, length_ms // self.interval_ms) if self.interval_ms else 0
-
-    def open(self) -> int:
-        """Readings in windows that are not closed yet."""
-        return sum(cell.count() for cell in self.cells.values())
 
 
 class _LateWindow:
@@ -180,6 +128,7 @@ class _LateWindow:
 
 
 _Target = tuple[object, int, float, float]
+_Placed = tuple[int, int] | tuple[None, None]  # first and last ms of what could be placed in time
 
 
 class Lane:
@@ -193,11 +142,10 @@ class Lane:
         self.progress = -1  # newest credible reading time
         self.heard_s = float("-inf")  # when readings last arrived
         self.unrouted = 0  # readings of channels that are not configured here
-        self.tables: dict[
-            int, list[tuple]
-        ] = {}  # boot -> rows of (quantity, interval_ms, calibration, points)
+        self.tables: dict[int, list[tuple]] = {}  # boot -> (quantity, interval_ms, calibration, points), ...
         self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
+        self.untold: set[int] = set()  # boots with records that were journaled before their place was known
         self._placed: set[int] = set()  # boots whose placement has been used
         self._windows = windows
         self._hold_from_s: float | None = None
@@ -212,11 +160,8 @@ class Lane:
     def scratch(self, windows: Windows, states: Sequence[ChannelState]) -> Lane:
         """A lane that reads the same tables, for other windows."""
         lane = Lane(self.name, states, windows)
-        lane.tables, lane.points, lane.placements = (
-            dict(self.tables),
-            dict(self.points),
-            dict(self.placements),
-        )
+        lane.tables, lane.points = dict(self.tables), dict(self.points)
+        lane.placements = dict(self.placements)
         return lane
 
     # What its numbers mean ----------------------------------------------------------------------------------
@@ -231,12 +176,9 @@ class Lane:
         for quantity, _, calibration, points in table:
             try:
                 check(points)
-            except ConfigError:
-                self.points.pop(
-                    (quantity, calibration), None
-                )  # as one that nobody told us: FAULT, see _one()
-            else:
                 self.points[quantity, calibration] = points
+            except ConfigError:  # as one that nobody told us: FAULT, see _one()
+                self.points.pop((quantity, calibration), None)
         if boot >= max(self.tables):
             intervals = {quantity: interval_ms for quantity, interval_ms, _, _ in table}
             for state in self.states:
@@ -270,7 +212,7 @@ class Lane:
 
     # Readings -----------------------------------------------------------------------------------------------
 
-    def add(self, readings: Readings, now_ms: int, mono_s: float) -> tuple[int, int] | tuple[None, None]:
+    def add(self, readings: Readings, now_ms: int, mono_s: float) -> _Placed:
         """Take the readings of one frame. Returns the earliest and latest time in it that could be placed."""
         boot, _, base_ms, clock, rows = readings
         if boot != self._boot:
@@ -279,7 +221,8 @@ class Lane:
         channels, offsets, raws, qualities, calibrations = zip(*rows, strict=True)
         if clock == 0:
             if boot not in self.placements:
-                self._unplaced(channels)
+                for channel in channels:
+                    self._unplaced(channel)
                 return None, None
             base_ms += self.placements[boot]
             self._placed.add(boot)
@@ -318,7 +261,7 @@ class Lane:
         if value is not None and points:
             value = engineering(value, points)
         elif points is None and quality == q.OK:
-            quality = q.FAULT  # measured under a calibration that nobody told us: not a number to average
+            quality = q.FAULT  # see judged()
         for state in self._routes[channel]:
             cell = self._windows.cell(state, time_ms)
             if cell is None:
@@ -347,20 +290,112 @@ class Lane:
                 self._one(channel, base_ms + offset, value, quality, calibration)
                 placed.append(base_ms + offset)
             else:
-                self._unplaced([channel])
+                self._unplaced(channel)
         if not placed:
             return None, None
         self.progress = max(self.progress, *placed)
         return min(placed), max(placed)
 
-    def _unplaced(self, channels: Sequence[int]) -> None:
-        for channel in channels:
-            if channel >= len(self._routes) or not self._routes[channel]:
-                self.unrouted += 1
+    def _unplaced(self, channel: int, count: int = 1) -> None:
+        if channel >= len(self._routes) or not self._routes[channel]:
+            self.unrouted += count
+            return
+        for state in self._routes[channel]:
+            state.unplaced += count
+            state.read += count
+
+    def not_counted(self, message: Readings | Summary) -> None:
+        """Take back that these readings were counted as unplaced: they are about to be added again."""
+        if message.boot != self._boot:
+            self._enter(message.boot)
+        for row in message.rows:
+            self._unplaced(row[0], -row[4] if isinstance(message, Summary) else -1)
+
+    def add_summary(self, summary: Summary, now_ms: int, mono_s: float) -> _Placed:
+        """As add(), for means: the first and the last ms of the span (rule 5)."""
+        boot, _, end_ms, clock, span_ms, rows = summary
+        if boot != self._boot:
+            self._enter(boot)
+        self.heard_s = mono_s
+        placed = clock != 0 or boot in self.placements
+        if clock == 0 and placed:
+            end_ms += self.placements[boot]
+            self._placed.add(boot)
+        if not placed or end_ms - span_ms < now_ms - BACK_MS or end_ms > now_ms + FUTURE_MS:
+            for row in rows:
+                self._unplaced(row[0], row[4])
+            return None, None
+        for row in rows:
+            self._mean(row, end_ms - (span_ms + 1) // 2, end_ms - 1)
+        self.progress = max(self.progress, end_ms - 1)
+        return end_ms - span_ms, end_ms - 1
+
+    def _mean(self, row: tuple, at_ms: int, last_ms: int) -> None:
+        """Take one row of a summary into the window of `at_ms`.
+
+        Calibration is straight between its points: minimum and maximum change places where it falls, and the
+        mean of what it gives is what it gives for the mean. Across a bend that is not so, and off by less
+        than the bend between the row's minimum and maximum. The readings are gone: nothing better is left.
+        All three must be plausible: a mean that a reading out of range went into is no good value.
+        """
+        channel, *bits, count, quality, calibration = row
+        if channel >= len(self._routes) or not self._routes[channel]:
+            self.unrouted += count
+            return
+        for state in self._routes[channel]:
+            cell = self._windows.cell(state, at_ms, count)
+            if cell is None:
                 continue
-            for state in self._routes[channel]:
-                state.unplaced += 1
-                state.read += 1
+            cell.thinned = True
+            found, values = self.judged(state.channel, self._names[channel], bits, quality, calibration)
+            mean = values[0] if values else None
+            if found == q.OK and mean is not None:
+                state.read += cell.mean(mean, min(values[1:]), max(values[1:]), count)
+            else:
+                cell.not_ok(found, mean, count)
+            state.read += count
+            state.newest, state.valid_then = Newest(last_ms, mean, found), cell.valid()
+
+    def judged(
+        self, channel: Channel, name: str, raws: Sequence[int | None], quality: int, calibration: int
+    ) -> tuple[int, list[float]]:
+        """Quality and engineering values of a reading, or of a mean, its minimum and its maximum."""
+        points = self.points.get((name, calibration), None if calibration else ())
+        if points is None and quality == q.OK:
+            quality = q.FAULT  # measured under a calibration that nobody told us: not a number to average
+        floats = [unpack("<f", pack("<I", raw))[0] for raw in raws if raw is not None]
+        values = [engineering(value, points or ()) for value in floats]
+        if not all([-VALUE_MAX <= value <= VALUE_MAX for value in values]):  # a NaN is no number either
+            return q.FAULT if quality == q.OK else quality, []
+        if quality == q.OK and not all([channel.low <= value <= channel.high for value in values]):
+            quality = q.OUT_OF_RANGE
+        return quality, values
+
+    def show(self, now: Now, boot: int, now_ms: int) -> bool:
+        """Keep what a device tells ahead of its backlog, for people only. Returns whether any of it is new.
+
+        Never newer than this moment, whatever the device's clock says: it would hide the readings to come.
+        """
+        base_ms = now.base_ms
+        if now.clock == 0:
+            if boot not in self.placements:
+                return False
+            base_ms += self.placements[boot]
+        names = [row[0] for row in self.table_of(boot)]
+        news = False
+        for channel, offset_ms, raw, quality, calibration in now.rows:
+            time_ms = base_ms + offset_ms
+            if channel >= len(names) or not now_ms - BACK_MS <= time_ms <= now_ms + FUTURE_MS:
+                continue
+            time_ms = min(time_ms, now_ms)
+            for state in self.states:
+                if state.channel.quantity != names[channel]:
+                    continue
+                if state.shown is None or time_ms > state.shown.time_ms:
+                    found, values = self.judged(state.channel, names[channel], [raw], quality, calibration)
+                    state.shown = Newest(time_ms, values[0] if values else None, found)
+                    news = True
+        return news
 
     # The window that most readings fall into ----------------------------------------------------------------
 
@@ -403,9 +438,7 @@ class Lane:
     # Its part in the closing of windows ---------------------------------------------------------------------
 
     def worth_waiting(self, end_ms: int, mono_s: float, hold_max_s: float) -> bool:
-        """Whether it is delivering readings from before `end_ms` just now, and not for longer than the
-        bound.
-        """
+        """Whether it is delivering readings from before `end_ms` just now, within the bound."""
         if mono_s - self.heard_s > LIVELY_S:
             self._hold_from_s = None
             return False
@@ -421,10 +454,15 @@ class Lane:
         """It is not waited for: the next wait has its whole bound again."""
         self._hold_from_s = None
 
-    def newest(self, state: ChannelState) -> Newest | None:
-        """The newest reading of one of its channels (the time of one that went the fast way is the lane's
-        own).
-        """
+    def newest(self, state: ChannelState, now_ms: int) -> Newest | None:
+        """The newest reading of one of its channels: the later one of what was taken and what was shown."""
+        taken, shown = self._newest(state), state.shown
+        if shown is None or shown.time_ms > now_ms:  # our clock was set back since
+            return taken
+        return shown if taken is None or shown.time_ms > taken.time_ms else taken
+
+    def _newest(self, state: ChannelState) -> Newest | None:
+        """The newest one taken (the time of one that went the fast way is the lane's own)."""
         start_ms = max(state.cells, default=0)
         cell = state.cells.get(start_ms)
         told = state.newest
@@ -503,14 +541,14 @@ class Windows:
             self.next_ms = start_ms
         return start_ms if self.next_ms <= start_ms < self.ceiling_ms else None
 
-    def cell(self, state: ChannelState, time_ms: int) -> Cell | None:
-        """Where a reading goes; None, counted, when its window is closed."""
+    def cell(self, state: ChannelState, time_ms: int, count: int = 1) -> Cell | None:
+        """Where a reading (or `count` of them) goes; None, counted, when its window is closed."""
         start_ms = self.open_start(time_ms)
         if start_ms is None:
             if not self.replaying:
-                state.late += 1
-                state.read += 1
-                self._touch(self.start_of(time_ms), state)
+                state.late += count
+                state.read += count
+                self._touch(self.start_of(time_ms), state, count)
             return None
         cell = state.cells.get(start_ms)
         if cell is None:
@@ -518,13 +556,13 @@ class Windows:
             self._open_cells += 1
         return cell
 
-    def _touch(self, start_ms: int, state: ChannelState) -> None:
+    def _touch(self, start_ms: int, state: ChannelState, count: int) -> None:
         mono_s = self.lanes[state.channel.source].heard_s
         late = self._late.get(start_ms)
         if late is None:
             late = self._late[start_ms] = _LateWindow(start_ms, mono_s)
         late.newest_s = mono_s
-        late.counts[state] = late.counts.get(state, 0) + 1
+        late.counts[state] = late.counts.get(state, 0) + count
 
     # Closing ------------------------------------------------------------------------------------------------
 
@@ -570,7 +608,8 @@ class Windows:
             expected = state.expects(self.settings.length_ms)
             outcome = cell.outcome(expected, self.settings.valid_share_min, state.carried)
             state.carried = outcome.last
-            rows.append(_window(state.channel, start_ms, self.settings.length_ms, revision, reason, outcome))
+            why = THINNED if cell.thinned else reason
+            rows.append(_window(state.channel, start_ms, self.settings.length_ms, revision, why, outcome))
         for lane in self.lanes.values():
             lane.closed(start_ms)
         self.next_ms = start_ms + self.settings.length_ms
@@ -643,7 +682,8 @@ class Windows:
         for window in fresh:
             old = newest.get(window.symbol)
             if old is None or window._replace(revision=old.revision, reason=old.reason) != old:
-                changed.append(window._replace(revision=revision, reason=LATE))
+                reason = f"{LATE}, {THINNED}" if window.reason == THINNED else LATE
+                changed.append(window._replace(revision=revision, reason=reason))
         return changed
 
 
@@ -651,19 +691,7 @@ def _window(
     channel: Channel, start_ms: int, length_ms: int, revision: int, reason: str, outcome: Outcome
 ) -> Window:
     return Window(
-        channel.symbol,
-        channel.unit,
-        start_ms,
-        start_ms + length_ms,
-        revision,
-        outcome.value,
-        outcome.quality,
-        q.status(outcome.quality),
-        outcome.valid,
-        outcome.expected,
-        outcome.valid_share,
-        outcome.minimum,
-        outcome.maximum,
-        reason,
-        outcome.last,
-    )
+        channel.symbol, channel.unit, start_ms, start_ms + length_ms, revision,
+        outcome.value, outcome.quality, q.status(outcome.quality), outcome.valid, outcome.expected,
+        outcome.valid_share, outcome.minimum, outcome.maximum, reason, outcome.last,
+    )  # fmt: skip

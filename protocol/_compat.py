@@ -12,9 +12,7 @@ import hashlib
 import struct
 import sys
 
-MICROPYTHON = sys.implementation.name == "micropython"
-
-if MICROPYTHON:
+if sys.implementation.name == "micropython":
     from micropython import const
 
     def keyed_sha256(prefix):
@@ -36,12 +34,7 @@ if MICROPYTHON:
         return different == 0
 
     def unpacker(form):
-        unpack_from = struct.unpack_from
-
-        def unpack(data, at):
-            return unpack_from(form, data, at)
-
-        return unpack
+        return lambda data, at: struct.unpack_from(form, data, at)
 
     # MicroPython only counts continuation bytes. What a second byte may be: Unicode 15, table 3-7.
     def _check_utf8(data):
@@ -86,7 +79,7 @@ if MICROPYTHON:
         return data
 
 else:
-    from hmac import compare_digest
+    from hmac import compare_digest  # noqa: F401 (others take it from here)
 
     def const(x):
         return x
@@ -109,6 +102,3 @@ else:
 
     def bytes_of(text):
         return text.encode()
-
-
-__all__ = ("MICROPYTHON", "bytes_of", "compare_digest", "const", "keyed_sha256", "text_of", "unpacker")

@@ -12,42 +12,25 @@
 #         input: a declared length is compared with what is left, and nothing nests deeper than DEPTH_MAX.
 
 import struct
+from collections import namedtuple
 
-from protocol._compat import bytes_of, const, text_of, unpacker
+from protocol._compat import bytes_of, const, text_of
 from protocol.errors import CodecError
 from protocol.reading import bits_float, float_bits
 
 DEPTH_MAX = const(8)  # arrays and maps inside each other; the messages need 5
 
-_HALF, _WORD, _LONG = unpacker(">H"), unpacker(">I"), unpacker(">Q")
-
-
-class Float32:
-    # bits: int, 0 to 2**32-1
-    def __init__(self, bits):
-        self.bits = bits
-
-    def __eq__(self, other):
-        return isinstance(other, Float32) and self.bits == other.bits
-
-    def __hash__(self):
-        return self.bits
-
-    def __repr__(self):
-        return f"Float32(0x{self.bits:08x})"
+Float32 = namedtuple("Float32", ("bits",))  # int, 0 to 2**32-1
 
 
 # The initial byte and argument of an item: major type in the upper three bits, then the shortest form of n.
 def head(major, n):
     if n < 24:
         return bytes((major | n,))
-    if n < 0x100:
-        return bytes((major | 24, n))
-    if n < 0x10000:
-        return struct.pack(">BH", major | 25, n)
-    if n < 0x100000000:
-        return struct.pack(">BI", major | 26, n)
-    return struct.pack(">BQ", major | 27, n)
+    size = 0
+    while n >> (8 << size):
+        size += 1
+    return bytes((major | 24 + size,)) + n.to_bytes(1 << size, "big")
 
 
 # Whether binary32 holds the binary64 with these two halves exactly. By its bits: a device's floats have 32 of
@@ -63,39 +46,22 @@ def _fits_float32(high, low):
     return not ((high & 0xFFFFF) << 32 | low) & ((1 << spare) - 1)
 
 
-def _float(x):
-    if x != x:
-        return b"\xfa\x7f\xc0\x00\x00"
-    data = struct.pack(">d", x)
-    high, low = struct.unpack(">II", data)
-    if _fits_float32(high, low):
-        return struct.pack(">BI", 0xFA, float_bits(x))
-    return b"\xfb" + data
-
-
-def _text(text):
-    try:
-        data = bytes_of(text)
-    except ValueError:
-        raise CodecError("text with a lone surrogate cannot be sent") from None
-    return head(0x60, len(data)) + data
-
-
-def _integer(n):
-    if 0 <= n < 1 << 64:
-        return head(0, n)
-    if -(1 << 64) <= n < 0:
-        return head(0x20, -1 - n)
-    raise CodecError("an integer beyond 64 bits cannot be sent")
-
-
-# out: a bytearray.
-def _write(obj, out, depth):
+# Appends an item to out, a bytearray. depth: of the arrays and maps that it is in.
+def write(obj, out, depth):
     kind = type(obj)
     if kind is int:
-        out += _integer(obj)
+        if obj >> 64 not in (0, -1):
+            raise CodecError("an integer beyond 64 bits cannot be sent")
+        out += head(0, obj) if obj >= 0 else head(0x20, -1 - obj)
     elif kind is str:
-        out += _text(obj)
+        try:
+            data = bytes_of(obj)
+        except ValueError:
+            data = None  # raised below: MicroPython warns of every exception raised inside another
+        if data is None:
+            raise CodecError("text with a lone surrogate cannot be sent")
+        out += head(0x60, len(data))
+        out += data
     elif obj is None:
         out += b"\xf6"
     elif kind is bool:
@@ -103,7 +69,12 @@ def _write(obj, out, depth):
     elif kind is Float32:
         out += struct.pack(">BI", 0xFA, obj.bits)
     elif kind is float:
-        out += _float(obj)
+        data = struct.pack(">d", obj)
+        if obj != obj or _fits_float32(*struct.unpack(">II", data)):
+            out += struct.pack(">BI", 0xFA, float_bits(obj))
+        else:
+            out.append(0xFB)
+            out += data
     elif isinstance(obj, (bytes, bytearray)):
         out += head(0x40, len(obj))
         out += bytes(obj)
@@ -112,34 +83,24 @@ def _write(obj, out, depth):
     elif isinstance(obj, (list, tuple)):
         out += head(0x80, len(obj))
         for item in obj:
-            _write(item, out, depth + 1)
+            write(item, out, depth + 1)
     elif isinstance(obj, dict):
         out += head(0xA0, len(obj))
-        for key, value in sorted([(_key(key), value) for key, value in obj.items()], key=_first):
+        pairs = []
+        for key, value in obj.items():
+            if type(key) not in (int, str, bytes):
+                raise CodecError("a key of a map is an integer or a string")
+            pairs.append((dumps(key), value))
+        for key, value in sorted(pairs, key=lambda pair: pair[0]):
             out += key
-            _write(value, out, depth + 1)
+            write(value, out, depth + 1)
     else:
         raise CodecError(f"a {kind.__name__} cannot be sent")
 
 
-def _first(pair):
-    return pair[0]
-
-
-def _key(key):
-    kind = type(key)
-    if kind is int:
-        return _integer(key)
-    if kind is str:
-        return _text(key)
-    if kind is bytes:
-        return head(0x40, len(key)) + key
-    raise CodecError(f"a {kind.__name__} cannot be the key of a map")
-
-
 def dumps(obj):
     out = bytearray()
-    _write(obj, out, 0)
+    write(obj, out, 0)
     return bytes(out)
 
 
@@ -151,12 +112,21 @@ def item(data, at, bits=False, depth=0):
     except IndexError:
         raise CodecError("the CBOR ends in the middle of an item") from None
     at += 1
+    if first < 24:
+        return first, at
     major = first >> 5
     n = first & 31
     if major == 7:
         return _simple(data, at, n, bits)
     if n >= 24:
-        n, at = _argument(data, at, n)
+        if n > 27:
+            raise CodecError("indefinite or reserved length")
+        size = 1 << n - 24
+        begin = at
+        at += size
+        n = int.from_bytes(data[begin:at], "big")
+        if at > len(data) or not n >> 4 * size or n < 24:
+            raise CodecError("an argument is cut short, or longer than it need be")
     if major == 0:
         return n, at
     if major == 1:
@@ -185,51 +155,20 @@ def item(data, at, bits=False, depth=0):
     return _map(data, at, n, bits, depth)
 
 
-def _argument(data, at, n):
-    left = len(data) - at
-    if n == 24:
-        if left >= 1:
-            value = data[at]
-            if value >= 24:
-                return value, at + 1
-    elif n == 25:
-        if left >= 2:
-            value = _HALF(data, at)[0]
-            if value >= 0x100:
-                return value, at + 2
-    elif n == 26:
-        if left >= 4:
-            value = _WORD(data, at)[0]
-            if value >= 0x10000:
-                return value, at + 4
-    elif n == 27:
-        if left >= 8:
-            value = _LONG(data, at)[0]
-            if value >= 0x100000000:
-                return value, at + 8
-    else:
-        raise CodecError("indefinite or reserved length")
-    raise CodecError("an argument is cut short, or longer than it need be")
-
-
 def _simple(data, at, n, bits):
-    if n == 26:
-        if len(data) - at < 4:
-            raise CodecError("a float is cut short")
-        value = _WORD(data, at)[0]
-        return (Float32(value) if bits else bits_float(value)), at + 4
     if n == 22:
         return None, at
     if n == 20 or n == 21:
         return n == 21, at
-    if n != 27:
-        raise CodecError("a simple value or a float of 16 bits, which are not used here")
-    if len(data) - at < 8:
-        raise CodecError("a float is cut short")
-    high, low = _WORD(data, at)[0], _WORD(data, at + 4)[0]
-    if _fits_float32(high, low) or (high & 0x7FF00000) == 0x7FF00000:
+    end = at + (4 if n == 26 else 8)
+    if (n != 27 and n != 26) or end > len(data):
+        raise CodecError("a float cut short or of 16 bits, or a simple value that is not used here")
+    high = int.from_bytes(data[at : at + 4], "big")
+    if n == 26:
+        return (Float32(high) if bits else bits_float(high)), end
+    if _fits_float32(high, int.from_bytes(data[at + 4 : end], "big")) or (high & 0x7FF00000) == 0x7FF00000:
         raise CodecError("a float of 64 bits where 32 are enough")
-    return struct.unpack(">d", data[at : at + 8])[0], at + 8
+    return struct.unpack(">d", data[at:end])[0], end
 
 
 def _map(data, at, n, bits, depth):

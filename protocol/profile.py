@@ -14,7 +14,7 @@ from collections import namedtuple
 
 from protocol import fields
 from protocol.errors import ConfigError
-from protocol.modbus import TABLES
+from protocol.modbus_requests import TABLES
 from protocol.quality import NAMES, by_name
 from protocol.registers import ORDERS, TYPES, words_of
 

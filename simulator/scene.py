@@ -65,9 +65,9 @@ class Scene:
         return [channel.symbol for unit in self.units for channel in unit.channels]
 
     def site(self, device_id: str, key: str, link: dict, line_path: Path | str) -> dict:
-        """The site description that tools/station/build.py compiles into station.json.
+        """The site description that tools/station/build.py compiles into a device's files.
 
-        `key`: the device's link key, 64 hex digits. `link`: as in station.json, to the gateway.
+        `key`: the device's link key, 64 hex digits. `link`: as in identity.json, to the gateway.
         """
         bus = {
             "id": LINE_ID,

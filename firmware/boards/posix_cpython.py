@@ -14,8 +14,8 @@ import traceback
 
 from firmware.boards.posix import CONTROL, FRAME_BITS, SPEEDS
 
+TLS = "firmware.boards.tls_cpython"
 getenv = os.getenv
-rename = os.replace
 random_bytes = os.urandom
 
 
@@ -35,16 +35,15 @@ def collect():
     pass  # the interpreter does it when it likes
 
 
-def read_file(path):
-    with open(path, "rb") as file:
-        return file.read()
+def heap():
+    return 0, 0  # not known
 
 
-def write_file(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+# At once: nothing is unwound, as on a board.
+def end(status):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def report(text):
@@ -123,6 +122,11 @@ class Stream:
                 remove(fd)
             if timer:
                 timer.cancel()
+
+    # The socket, which somebody else closes now.
+    def detach(self):
+        self._fd = None
+        return self._owner
 
     def close(self):
         if self._fd is None:

@@ -2,14 +2,18 @@
 # is stdin and stdout. The same firmware files run here on MicroPython and on CPython; what differs between
 # the two is in posix_micropython.py and posix_cpython.py.
 #
+# A reset ends the process with RESET_STATUS; whoever runs it starts it again. Nothing is unwound on
+# CPython; on MicroPython a SystemExit leaves asyncio.run.
+#
+# A pin is a file in DIR/io: see unix_io.py.
+#
 # With QUANTRAC_TIMELINE in the environment (the path of a timeline, see protocol/timeline.py) the station's
 # time runs as it says. Time-outs stay in real milliseconds.
 
-import json
 import sys
 
-from protocol.errors import ConfigError
-from protocol.timeline import Timeline
+from firmware.boards.common import Common
+from firmware.lazy import call
 
 if sys.implementation.name == "micropython":
     from firmware.boards import posix_micropython as posix
@@ -17,21 +21,31 @@ else:
     from firmware.boards import posix_cpython as posix
 
 CONNECT_MS = 5000
-BOOT_FILE = "boot"
+RESET_STATUS = 75
+_IO = "firmware.boards.unix_io"
 
 
-class Board:
+class Board(Common):
     name = "unix"
-    reset_reason = "process started"
+    flash_stops_uart = False
 
     def __init__(self, directory):
-        self._directory = directory
+        super().__init__(directory)
+        if self.reset_reason is None:
+            self.reset_reason = "power"
+        self.repl = False  # there is none; who asks for it gets a restart
+        self.identity = call(_IO, "identity", self.files)
+        self._adc = {}
         self._commands = posix.Input()
-        self._speed = 1
         self._timeline = None
         path = posix.getenv("QUANTRAC_TIMELINE")
         if path:
-            self._timeline = Timeline(json.loads(posix.read_file(path))["segments"])
+            import json
+
+            from protocol.timeline import Timeline
+
+            with open(path) as file:
+                self._timeline = Timeline(json.load(file)["segments"])
         self._began = self._station(posix.ticks_ms())
 
     # ---- time
@@ -56,58 +70,53 @@ class Board:
         end_ms = self._timeline.when(self._timeline.at(mono_ms) + station_ms)
         return int(end_ms - mono_ms) + 1  # pyright: ignore[reportOperatorIssue]
 
+    def rtc(self):
+        return call(_IO, "rtc", self.files, self._station(posix.ticks_ms()))
+
+    def set_rtc(self, time_ms):
+        call(_IO, "set_rtc", self.files, time_ms, self._station(posix.ticks_ms()))
+
     # ---- this machine
 
-    def idle(self):
-        posix.collect()
+    idle = staticmethod(posix.collect)
+    heap = staticmethod(posix.heap)
 
-    def random_bytes(self, n):
-        return posix.random_bytes(n)
+    def _restart(self):
+        posix.end(RESET_STATUS)
 
-    def read_file(self, name):
-        return posix.read_file(self._path(name))
+    # ---- pins
 
-    # Replaces the file, or leaves the old one: never half of it.
-    def write_file(self, name, data):
-        posix.write_file(self._path(name + ".new"), data)
-        posix.rename(self._path(name + ".new"), self._path(name))
+    def input(self, pin, pull=None):
+        return call(_IO, "level", self.files, pin, pull)
 
-    def _path(self, name):
-        return self._directory.rstrip("/") + "/" + name
+    def output(self, pin, active=1):
+        return call(_IO, "output", self.files, pin, active)
 
-    # The number of this start, kept before anything else is done: see board.py.
-    def next_boot(self, above=0):
-        text = None
-        try:
-            text = self.read_file(BOOT_FILE)
-        except OSError:
-            pass
-        if text is None:  # the first start, as far as anybody here knows
-            boot = int.from_bytes(self.random_bytes(3), "big")
-        else:
-            try:
-                boot = int(text)
-            except ValueError:
-                boot = -1
-        if boot < 0:
-            raise ConfigError(
-                f"{self._path(BOOT_FILE)} holds no number: write one above all that the gateway has seen"
-            )
-        boot = max(boot, above) + 1
-        self.write_file(BOOT_FILE, f"{boot}\n".encode())
-        return boot
+    def counter(self, pin, pull="up", gap_ms=2):
+        return call(_IO, "number", self.files, pin)
+
+    def adc_uv(self, pin):
+        read = self._adc.get(pin)
+        if read is None:
+            read = self._adc[pin] = self.counter(pin)
+        return read()
 
     # ---- streams
 
     async def open_rtu(self, bus):
-        return posix.open_serial(bus["path"], bus["baud"], bus["parity"], bus["stopbits"])
+        return posix.open_serial(bus["path"], bus["baud"], bus.get("parity", "N"), bus.get("stopbits", 1))
 
     async def open_tcp(self, host, port):
         return await posix.open_tcp(host, port, CONNECT_MS)
 
     async def open_link(self, link):
-        if link["kind"] == "tcp":
+        kind = link["kind"]
+        if kind == "tcp":
             return await self.open_tcp(link["host"], link["port"])
+        if kind == "tls":
+            return await call(posix.TLS, "open_tls", self, link)
+        if kind != "serial":
+            raise OSError(f'no link of the kind "{kind}" here')
         return await self.open_rtu(link)
 
     # ---- the person at the console
@@ -115,8 +124,5 @@ class Board:
     async def command(self):
         return await self._commands.line()
 
-    def report(self, text):
-        posix.report(text)
-
-    def crash(self, error):
-        posix.crash(error)
+    report = staticmethod(posix.report)
+    crash = staticmethod(posix.crash)

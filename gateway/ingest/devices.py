@@ -12,6 +12,11 @@ Rule 3: an acknowledgement names what is on disk, never what was merely taken: c
 Rule 4: whatever arrives is counted under exactly one name (gateway/counters.py) and never ends the link.
 Rule 5: what the session has accepted is journaled, whatever happens to it on the way to its window: a
         record that is left out would be acknowledged together with the next one.
+Rule 6: what a device shows ahead of its backlog (NOW) is for people who look: no entry, no window, no count
+        of readings, no answer.
+Rule 7: records of a device that did not know the time are placed by its first greeting, or by what it says
+        afterwards (CLOCK_SET). Those that are in the journal by then are placed from there (replay.py): an
+        event "untold" stands before the first of a boot, an event "placed" says where the boot's ticks lie.
 """
 
 from __future__ import annotations
@@ -22,11 +27,12 @@ from typing import Any, NamedTuple
 from gateway.counters import LinkCounters
 from gateway.journal.kinds import EVENT, FRAME, HELLO
 from gateway.logs import get_logger
-from gateway.windows import Lane
-from protocol import cbor, framing, session
+from gateway.windows import BACK_MS, FUTURE_MS, Lane
+from protocol import cbor, framing
+from protocol import gateway_session as session
 from protocol.cose import Mac0, kid_of
 from protocol.errors import AuthError, CodecError
-from protocol.messages import Event, Hello, Readings, Result, decode, encode
+from protocol.messages import CLOCK_SET, Command, Event, Hello, Readings, Result, Summary, decode, encode
 
 log = get_logger("device")
 
@@ -67,19 +73,17 @@ class DeviceIngest:
         position: tuple[int, int],
         lane: Lane,
         counters: LinkCounters,
-        on_result: Callable[[Result], None] = lambda result: None,
     ):
         self.device = device
         self.session = session.GatewaySession(device, *position)
         self.counters = counters
         self.lane = lane
-        self.answer_due = (
-            False  # an acknowledgement is to be sent, whether or not something new was committed
-        )
+        self.answer_due = False  # an acknowledgement is due, whether or not something new was committed
+        self.on_result: Callable[[Result], None] = lambda result: None  # whoever commands listens
+        self.send: Callable[[bytes], bool] | None = None  # over the live link: whether it takes the bytes
         self._source = source
         self._mac = Mac0(device, key)
         self._stream = Stream()
-        self._on_result = on_result
 
     def feed(self, data: bytes, moment: Moment, stream: Stream | None = None) -> tuple[list[tuple], bytes]:
         """Bytes as they came -> (entries to be journaled in this order, bytes to be sent back at once).
@@ -117,12 +121,18 @@ class DeviceIngest:
                         self._not_averaged()
                     last_seq = first_seq + len(rows) - 1
                     counters.readings += len(rows)
+                    if first_ms is None:
+                        self._not_placed(message, moment, entries)
+                    entries.append(
+                        (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
+                    )
                 else:
-                    boot, first_seq, last_seq = message.boot, message.seq, message.seq
-                    first_ms = last_ms = message.time_ms if type(message) is Event and message.clock else None
-                entries.append(
-                    (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
-                )
+                    boot, first_seq, last_seq, first_ms, last_ms = self._record(message, moment, entries)
+                    entries.append(
+                        (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
+                    )
+                    if type(message) is Event and message.kind == CLOCK_SET:
+                        entries += self._clock_set(message, moment)
             else:
                 answer += self._other(verdict, message, body, moment, entries)
         counters.bytes += len(data)
@@ -131,6 +141,44 @@ class DeviceIngest:
         counters.noise_bytes += decoder.noise_bytes - noise_bytes
         counters.unrouted = self.lane.unrouted
         return entries, answer
+
+    def _record(self, message: Any, moment: Moment, entries: list[tuple]) -> tuple:
+        """(boot, first and last sequence, first and last ms) of an accepted record other than READINGS."""
+        if type(message) is not Summary:
+            time_ms = message.time_ms if type(message) is Event and message.clock else None
+            return message.boot, message.seq, message.seq, time_ms, time_ms
+        boot, first_seq, _, _, _, rows = message
+        try:
+            first_ms, last_ms = self.lane.add_summary(message, moment.now_ms, moment.mono_s)
+        except Exception:  # rule 5
+            first_ms = last_ms = None
+            self._not_averaged()
+        self.counters.summaries += len(rows)
+        self.counters.readings += sum([row[4] for row in rows])
+        if first_ms is None:
+            self._not_placed(message, moment, entries)
+        return boot, first_seq, first_seq + len(rows) - 1, first_ms, last_ms
+
+    def _not_placed(self, message: Readings | Summary, moment: Moment, entries: list[tuple]) -> None:
+        """Rule 7: say in the journal where the records begin that may be placed later."""
+        boot, lane = message.boot, self.lane
+        if message.clock == 0 and boot not in lane.placements and boot not in lane.untold:
+            lane.untold.add(boot)
+            entries.append(self.entry(moment, "untold", boot))
+
+    def _clock_set(self, event: Event, moment: Moment) -> list[tuple]:
+        """Where a boot lies in time, by the device's own word: for a boot that no greeting has placed.
+
+        A time that no reading could have is not believed: it would place the boot wrongly for good.
+        """
+        lane, detail = self.lane, event.detail
+        if not isinstance(detail, (list, tuple)) or [type(item) for item in detail] != [int, int]:
+            return []
+        ticks_ms, time_ms = detail
+        credible = moment.now_ms - BACK_MS <= time_ms <= moment.now_ms + FUTURE_MS or not moment.trusted
+        if event.boot in lane.placements or not credible or not lane.place(event.boot, time_ms - ticks_ms):
+            return []
+        return [self.entry(moment, "placed", event.boot, time_ms - ticks_ms)]
 
     def _not_averaged(self) -> None:
         """A record that our arithmetic tripped over: it is journaled, and no window has it."""
@@ -160,11 +208,22 @@ class DeviceIngest:
             self.answer_due = True
         elif verdict == session.STALE:
             counters.stale += 1
+        elif verdict == session.SHOW:
+            counters.shown += 1
+            self._show(message, moment)
         elif verdict == session.ANSWER:
-            self._on_result(message)
+            counters.results += 1
+            self.on_result(message)
         else:
             counters.refused += 1
         return b""
+
+    def _show(self, now: Any, moment: Moment) -> None:
+        assert self.session.hello is not None  # or it would be stale
+        try:
+            self.lane.show(now, self.session.hello.boot, moment.now_ms)
+        except Exception:  # nothing that people look at may end a link
+            self._not_averaged()
 
     def _greeting(self, hello: Hello, body: bytes, moment: Moment) -> list[tuple]:
         """What is new in a HELLO, as entries: a channel table, a boot's place in time, records that are
@@ -177,14 +236,20 @@ class DeviceIngest:
             entries.append(self._entry(HELLO, body, moment))
         offset_ms = moment.now_ms - hello.ticks_ms
         if hello.clock == 0 and moment.trusted and self.lane.place(hello.boot, offset_ms):
-            entries.append(self._event(moment, "placed", hello.boot, offset_ms))
+            entries.append(self.entry(moment, "placed", hello.boot, offset_ms))
         lost = self.session.skipped - self.counters.skipped
         if lost:
             self.counters.skipped += lost
-            entries.append(self._event(moment, "skipped", hello.store_boot, hello.store_seq, lost))
+            entries.append(self.entry(moment, "skipped", hello.store_boot, hello.store_seq, lost))
         return entries
 
-    def _event(self, moment: Moment, name: str, *details: object) -> tuple:
+    def located(self, moment: Moment, boot: int, first: int, last: int, times: list[int]) -> tuple:
+        """The entry by which journal entries first..last of a boot are in the windows (replay.py, rule 3)."""
+        entry = self.entry(moment, "located", boot, first, last)
+        return (*entry[:7], min(times), max(times), entry[9]) if times else entry
+
+    def entry(self, moment: Moment, name: str, *details: object) -> tuple:
+        """An event about this device, to be journaled: [name, device, ...]."""
         return self._entry(EVENT, cbor.dumps([name, self.device, *details]), moment)
 
     def _entry(self, kind: int, body: bytes, moment: Moment) -> tuple:
@@ -208,6 +273,10 @@ class DeviceIngest:
         self.answer_due = False
         self.counters.acks += 1
         return self._frame(self.session.ack(moment.now_ms, moment.trusted, pause_ms))
+
+    def command(self, command: Command) -> bytes:
+        """A command as a frame. CodecError for what a command cannot carry."""
+        return self._frame(command)
 
     def _frame(self, message: Any) -> bytes:
         return framing.encode(self._mac.seal(encode(message)))

@@ -11,6 +11,8 @@ Rule 1: readings are taken into the windows in the order in which they are submi
 Rule 2: a window and its documents are one transaction. Late readings make a new revision, never a changed
         row.
 Rule 3: when the journal is full the links stop reading and the lines are asked to wait.
+Rule 4: records that could not be placed in time when they came, and can be now, are taken in from the
+        journal, with an entry of their own: from there on the windows rest on it.
 
 app.py gives it what it needs and runs it; documents(windows) and clock come from outside.
 """
@@ -19,10 +21,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from gateway.counters import Counters
-from gateway.errors import JournalError
+from gateway.errors import CommandError, JournalError
 from gateway.ingest import polls, replay
+from gateway.ingest.commands import TIMEOUT_S, Commands
 from gateway.ingest.devices import DeviceIngest, Moment, Stream
 from gateway.ingest.raw import RawFeed
 from gateway.journal.journal import Journal
@@ -32,6 +36,7 @@ from gateway.journal.writer import Entry, Job
 from gateway.logs import get_logger
 from gateway.windows import EMPTY_MS, Channel, Lane, Newest, Settings, Window, Windows, body
 from protocol import cbor
+from protocol.messages import Result
 
 log = get_logger("intake")
 
@@ -43,6 +48,8 @@ WINDOWS_PER_TICK = 32
 """Windows closed at one go, so that catching up after days does not hold up the links."""
 LATE_PER_TICK = 8
 """Windows computed again at one go: a backlog of months must not hold up the windows that close now."""
+LOCATE_ENTRIES = 128
+"""Records placed after the fact at one go, so that a boot of weeks holds up neither links nor windows."""
 PAUSE_MS = 250
 """What a device is asked to wait when the queue is half full."""
 
@@ -102,11 +109,13 @@ class Intake:
             for state in lane.states
         }
         self.devices: dict[str, DeviceIngest] = {}
+        self._commands: dict[str, Commands] = {}
         self._channels = list(channels)
         self._settings = settings
         self._keys = devices
         self._now = now
-        self.known_ms = 0  # newest moment that the journal knows of, at opening
+        self.known_ms = 0  # newest moment that the journal knows of, at opening,
+        self._opened = 0  # and its entries
         self._documents = documents
         self._raw = raw
         self._lanes: dict[str, Lane] = {}
@@ -124,14 +133,16 @@ class Intake:
         self.journal.open([GATEWAY, *self._lanes])
         reader = Reader(self.journal.path)
         try:
-            self._boot = replay.learn(reader, self._lanes) + 1
+            boot, commanded = replay.learn(reader, self._lanes)
+            self._boot = boot + 1
             replay.resume(reader, self.windows, self._now().mono_s)
             self.known_ms = reader.newest_ms()
+            self._opened = reader.size()
         finally:
             reader.close()
         for device, key in self._keys.items():
             name = f"device/{device}"
-            self.devices[device] = DeviceIngest(
+            ingest = self.devices[device] = DeviceIngest(
                 device,
                 key,
                 self.journal.source(name),
@@ -139,6 +150,8 @@ class Intake:
                 self._lanes[name],
                 self.counters.link(device),
             )
+            self._commands[device] = Commands(ingest, self.journal, self._now, commanded[name])
+            ingest.on_result = self._commands[device].answered
         numbers: dict[str, int] = {}
         for channel in self._channels:
             number = numbers[channel.source] = numbers.get(channel.source, -1) + 1
@@ -201,6 +214,18 @@ class Intake:
         """The acknowledgement due to a device, or b""."""
         return device.acknowledgement(self._now(), PAUSE_MS if self.journal.half_full else 0)
 
+    async def command(
+        self, device: str, name: str, args: Any = None, timeout_s: float = TIMEOUT_S, who: str = ""
+    ) -> Result:
+        """Give a device a command and wait for its answer; Commands.run() says what may go wrong.
+
+        `who` is whoever asked for it, for the journal.
+        """
+        if device not in self._commands:
+            there = ", ".join(self._commands) or "none"
+            raise CommandError(f"There is no device '{device}'. Name one that is configured: {there}.")
+        return await self._commands[device].run(name, args, timeout_s, who)
+
     def poll(self, bus: str, rows: Sequence[tuple]) -> Awaitable[None] | None:
         """Sink of the gateway's own lines: rows of (index into the channels, time_ms, raw bits or None,
         quality).
@@ -251,6 +276,7 @@ class Intake:
         """
         if not self._now().trusted:
             return False  # no window is closed by a clock that has not caught up with the journal
+        located = await self._locate()
         more = True
         for _ in range(WINDOWS_PER_TICK):
             moment = self._now()
@@ -268,7 +294,39 @@ class Intake:
             await self.journal.commit()  # so that what made them late is on disk
         for window in late:
             await self._revise(window)
-        return more
+        return more or located
+
+    async def _locate(self) -> bool:
+        """Take in some records that were journaled before their boot was placed; whether more are left."""
+        for device in self.devices.values():
+            lane = device.lane
+            for boot in sorted(lane.untold & lane.placements.keys()):
+                await self.journal.commit()  # so that all of them are on disk
+                found = await self.journal.read(replay.untold, lane.name, boot, LOCATE_ENTRIES)
+                if found is None:
+                    lane.untold.discard(boot)
+                    continue
+                self._submit_located(device, boot, *found)
+                return True
+        return False
+
+    def _submit_located(self, device: DeviceIngest, boot: int, first: int, last: int, found: list) -> None:
+        lane, moment, times = device.lane, self._now(), []
+        for idx, message in found:
+            if idx >= self._opened:  # counted since this start
+                lane.not_counted(message)
+            times += [t for t in replay.take(lane, message, moment.now_ms, moment.mono_s) if t is not None]
+        entry = device.located(moment, boot, first, last, times)
+        taken = lane.read_now()
+
+        def done(job: Job) -> None:
+            if job.error is None:
+                self._journaled_of(lane, taken)
+
+        drafts = self._told(self._raw.located, lane, [m for _, m in found]) if self._raw else ()
+        self.journal.submit([entry], drafts=drafts, now_ms=moment.now_ms, done=done)
+        device.counters.placed_late += sum(replay.count(message) for _, message in found)
+        log.info("records placed in time", source=lane.name, boot=boot, entries=len(found))
 
     def _submit_windows(self, rows: list[Window], through: int, moment: Moment) -> Job:
         entries = [(row, self._entry(WINDOW, body(row, through), moment)) for row in rows]
@@ -293,7 +351,7 @@ class Intake:
     def newest(self, symbol: str) -> Newest | None:
         """A channel's newest reading."""
         found = self._by_symbol.get(symbol)
-        return None if found is None else found[0].newest(found[1])
+        return None if found is None else found[0].newest(found[1], self._now().now_ms)
 
     # Counters -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.ingest.decoding import BIT_TABLES, Decoder, Row, Value, compile_decoder, size
-from protocol.modbus import READ_REGISTERS_MAX, TABLES
+from protocol.modbus_requests import READ_REGISTERS_MAX, TABLES
 from protocol.plan import GAP_REGISTERS, plan
 from protocol.profile import ratio
 

@@ -1,12 +1,16 @@
-"""From the journal back to windows: at the start, and when late readings make a window be computed again.
+"""From the journal back to windows: at the start, when late readings make a window be computed again, and
+when records are placed in time that nobody could place when they came.
 
 Rule 1: the same Lane.add() that took a reading when it arrived takes it again, in the order of the journal.
 Rule 2: reads only; everything comes from a gateway.journal.reader.Reader.
+Rule 3: an entry without times (first_ms) is in no window by itself. Those of a boot that was placed later are
+        in the windows by an entry "located" [name, device, boot, first, last], which has their times and
+        stands where they were taken in: it means the entries first..last of its source and boot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.ingest.polls import parse_configuration
@@ -16,12 +20,10 @@ from gateway.windows import BACK_MS, Channel, Lane, Window, Windows
 from protocol import cbor
 from protocol.cose import payload_of
 from protocol.errors import CodecError
-from protocol.messages import Readings, decode
+from protocol.messages import Readings, Summary, decode
 
 if TYPE_CHECKING:
     from gateway.journal.reader import Reader, Stored
-
-log = get_logger("replay")
 
 log = get_logger("replay")
 
@@ -33,9 +35,12 @@ def numbered(channels: Iterable[Channel], source: str) -> list[Channel]:
     return [channel for channel in channels if channel.source == source]
 
 
-def learn(reader: Reader, lanes: dict[str, Lane]) -> int:
-    """Tell the lanes every channel table and every boot's place in time. Returns the newest gateway boot."""
-    boot = 0
+def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
+    """Tell the lanes every channel table and every boot's place in time.
+
+    Returns the newest gateway boot, and the largest counter of a command to each source.
+    """
+    boot, counters = 0, dict.fromkeys(lanes, 0)
     for entry in reader.entries(kind_from=EVENT):
         if entry.body is None:
             continue
@@ -51,36 +56,98 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> int:
             name, _, *details = said
             if name == "placed":
                 lanes[entry.source].place(*details)
+            elif name == "untold":
+                lanes[entry.source].untold.add(*details)
+            elif name == "command":
+                counters[entry.source] = max(counters[entry.source], details[1])
         elif entry.kind == CONFIGURATION:
             boot, _, channels = parse_configuration(entry.body)
             for source in {channel.source for channel in channels if channel.source in lanes}:
                 if source.startswith("bus/"):
                     wired = numbered(channels, source)
                     lanes[source].describe(boot, [(c.quantity, c.interval_ms or 0, 0, ()) for c in wired])
-    return boot
+    return boot, counters
 
 
-def feed(lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None:
-    """Give the readings of these entries to their lane, as of the time they arrived."""
+def feed(reader: Reader, lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None:
+    """Give the readings of these entries to their lane, as of the time they arrived or were located."""
     lane = lanes.get(source)
     if lane is None:
         return
     for entry in entries:
-        if entry.source != source or entry.body is None:
+        if entry.source != source or entry.body is None or entry.first_ms is None:
             continue
-        if entry.kind == FRAME:
-            payload = payload_of(entry.body)
-        elif entry.kind == POLL:
-            payload = entry.body
-        else:
+        if entry.kind == EVENT:
+            for _, message in _located(reader, entry):
+                take(lane, message, entry.arrived_ms, NEVER_S)
+        elif entry.kind in (FRAME, POLL):
+            message = _readings(entry)
+            if message is not None:
+                take(lane, message, entry.arrived_ms, NEVER_S)
+
+
+def take(lane: Lane, message: Readings | Summary, now_ms: int, mono_s: float):
+    """Give one record to its lane. Returns its first and last ms, None where it could not be placed."""
+    if isinstance(message, Summary):
+        return lane.add_summary(message, now_ms, mono_s)
+    return lane.add(message, now_ms, mono_s)
+
+
+def count(message: Readings | Summary) -> int:
+    """How many readings a record holds."""
+    return sum([row[4] for row in message.rows]) if isinstance(message, Summary) else len(message.rows)
+
+
+def _readings(entry: Stored) -> Readings | Summary | None:
+    """What an entry holds, if it is readings."""
+    assert entry.body is not None
+    try:
+        message = decode(payload_of(entry.body) if entry.kind == FRAME else entry.body)
+    except CodecError as error:  # a fault of ours when it was written; the others must not go with it
+        log.error("an entry cannot be read", idx=entry.idx, reason=str(error))
+        return None
+    return message if isinstance(message, (Readings, Summary)) else None
+
+
+def _located(reader: Reader, entry: Stored) -> Iterator[tuple[int, Readings | Summary]]:
+    said: Any = cbor.loads(entry.body or b"")
+    if said[0] == "located":
+        _, _, boot, first, last = said
+        yield from _ticking(reader.without_time(entry.source, boot, first, last))
+
+
+def _ticking(entries: Iterable[Stored]) -> Iterator[tuple[int, Readings | Summary]]:
+    """(entry, readings) of those whose times are ticks."""
+    for entry in entries:
+        message = None if entry.body is None else _readings(entry)
+        if message is not None and message.clock == 0:
+            yield entry.idx, message
+
+
+def untold(reader: Reader, source: str, boot: int, most: int):
+    """The next `most` entries of a boot that came before it was placed and are not located yet.
+
+    Returns (first, last, [(entry, readings)]), entry numbers both included; None when there are no more.
+    """
+    first, last = None, -1
+    for entry in reader.entries(kind_from=EVENT):
+        if entry.kind != EVENT or entry.source != source or entry.body is None:
             continue
-        try:
-            message = decode(payload)
-        except CodecError as error:  # a fault of ours when it was written; the others must not go with it
-            log.error("an entry cannot be read", idx=entry.idx, reason=str(error))
+        said: Any = cbor.loads(entry.body)
+        if said[0] not in ("untold", "located", "placed") or said[2] != boot:
             continue
-        if isinstance(message, Readings):
-            lane.add(message, entry.arrived_ms, NEVER_S)
+        if said[0] == "untold" and first is None:
+            first = entry.idx + 1
+        elif said[0] == "located":
+            first = said[4] + 1
+        elif said[0] == "placed" and last < 0:
+            last = entry.idx - 1  # what came after it was placed as it came
+    if first is None:
+        return None
+    found = list(reader.without_time(source, boot, first, last, most))
+    if not found:
+        return None
+    return found[0].idx, found[-1].idx, list(_ticking(found))
 
 
 def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
@@ -95,7 +162,7 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
         windows.resume(start_ms if start_ms == end_ms else start_ms + length, newest)
     windows.replaying = True
     for first, last, source in reader.spans(windows.next_ms or 0):
-        feed(windows.lanes, reader.entries(first, last), source)
+        feed(reader, windows.lanes, reader.entries(first, last), source)
     windows.replaying = False
     if newest and windows.next_ms is not None:
         windows.mark_late(
@@ -117,7 +184,7 @@ def recompute(reader: Reader, scratch: Windows, start_ms: int) -> tuple[list[Win
             earlier = before.get(state.channel.symbol)
             state.carried = earlier.last if earlier is not None else None
         for first, last, source in reader.spans(start_ms, end_ms):
-            feed(scratch.lanes, reader.entries(first, last), source)
+            feed(reader, scratch.lanes, reader.entries(first, last), source)
         return scratch.close(start_ms), stored, through
     finally:
         reader.rows("COMMIT")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.journal import database
 from gateway.journal.fold import SLOT_MS
-from gateway.journal.kinds import EVENT
+from gateway.journal.kinds import EVENT, FRAME
 from gateway.windows import Window
 
 DAY_MS = 86_400_000
@@ -74,6 +74,17 @@ class Reader:
             query += f"AND kind >= {EVENT} AND kind >= {kind_from} "
         query += "ORDER BY idx"
         cursor = self._connection.execute(query, (first, (1 << 62) if last is None else last))
+        return map(Stored._make, cursor)
+
+    def without_time(self, source: str, boot: int, first: int, last: int, most: int = -1) -> Iterator[Stored]:
+        """Frames of a boot among entries first..last whose readings could not be placed when they came."""
+        cursor = self._connection.execute(
+            "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, "
+            "leaf, body FROM entry JOIN source ON source.id = source "
+            f"WHERE idx >= ? AND idx <= ? AND name = ? AND boot = ? AND kind = {FRAME} AND first_ms IS NULL "
+            "ORDER BY idx LIMIT ?",
+            (first, last, source, boot, most),
+        )
         return map(Stored._make, cursor)
 
     def spans(self, start_ms: int, end_ms: int | None = None) -> list[tuple[int, int, str]]:

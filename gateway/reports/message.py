@@ -2,11 +2,14 @@
 
     topic    quantrac/<province>/<facility>/<station>/<kind>          kind: window, readings, ...
     window   {"id", "t", "channels": {symbol: {"value", "unit", "status", "valid_share", "revision"}}}
-    readings {"id", "t", "rows": [[symbol, t_ms, value, status], ...]}
+    readings {"id", "t", "rows": [[symbol, t_ms, value, status], ...],
+              "means": [[symbol, from_ms, to_ms, mean, minimum, maximum, readings, status], ...]}
 
 Rule 1: the id is a function of what the message is about, so a receiver can drop a repetition.
 Rule 2: a value is the same figure as in the provincial file: the text's number, not the unrounded mean.
 Rule 3: a channel without any number has value null and a status that says why; never NaN.
+Rule 4: "means" is there only when a device had to thin out what it kept through an outage: such a mean of
+        readings within from_ms <= t < to_ms is no reading, and never stands among the rows.
 `t` is RFC 3339 in GMT+7. The newest checkpoint joins the object once the journal signs them.
 """
 
@@ -80,13 +83,21 @@ def window_message(config: Config, windows: Sequence[Window], revision: int) -> 
     )
 
 
-def reading_message(config: Config, name: str, t_ms: int, rows: Iterable[Sequence[object]]) -> bytes:
-    """Raw readings, [symbol, t_ms, value or None, status] each. `name` makes the id permanent, as
-    "17/1200-1263".
+def reading_message(
+    config: Config,
+    name: str,
+    t_ms: int,
+    rows: Iterable[Sequence[object]],
+    means: Iterable[Sequence[object]] = (),
+) -> bytes:
+    """Raw readings, [symbol, t_ms, value or None, status] each, and means of thinned ones (rule 4).
+
+    `name` makes the id permanent, as "17/1200-1263".
     """
-    return _encode(
-        {"id": message_id(config, "readings", name), "t": rfc3339(t_ms), "rows": list(rows)},
-    )
+    found = {"id": message_id(config, "readings", name), "t": rfc3339(t_ms), "rows": list(rows)}
+    if means := list(means):
+        found["means"] = means
+    return _encode(found)
 
 
 def label(config: Config, window: Window) -> int:

@@ -8,6 +8,13 @@ class BenchBoard:
     def __init__(self, speed=1):
         self.now_ms = 0
         self.speed = speed
+        self.rtc_ms = None  # what the board's own clock shows; None: it has none
+
+    def rtc(self):
+        return self.rtc_ms
+
+    def set_rtc(self, time_ms):
+        self.rtc_ms = time_ms
 
     def ticks_ms(self):
         return self.now_ms

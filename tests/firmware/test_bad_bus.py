@@ -33,6 +33,7 @@ class BadLine:
         self._random = random.Random(seed)
         self._line = Line(path, self._read)
         self._held = b""
+        self._previous = b""
         self._tasks: set[asyncio.Task] = set()
         self.close = self._line.close
 
@@ -51,12 +52,15 @@ class BadLine:
         for at in range(address, address + count, 2):
             words += words_of_bits(unit_number << 24 | at << 16 | n & 0xFFFF, "ABCD")
         answer = self._frame(unit_number, bytes([function, 2 * count]) + struct.pack(f">{count}H", *words))
+        previous, self._previous = self._previous, answer
         if self._random.random() >= self._share:
             self.given.add(n)
             self._line.write(answer)
         else:
             name = self._random.choice(self._faults)
             self.hurt[name] += 1
+            if name == "behind_the_previous_one":
+                self._previous = previous
             task = asyncio.get_running_loop().create_task(getattr(self, name)(request, answer, n))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -114,6 +118,34 @@ class BadLine:
         self.given.add(n)
         self._line.write(request + answer)
 
+    async def echo_without_its_end(self, request, answer, n):
+        self._line.write(request[: self._random.randrange(1, len(request))] + answer)
+
+    async def echo_without_its_beginning(self, request, answer, n):
+        self._line.write(request[self._random.randrange(1, len(request)) :] + answer)
+
+    async def echo_of_another_request(self, request, answer, n):
+        other = bytearray(request[:-2])
+        other[3] ^= 16
+        self._line.write(modbus.rtu(other[0], bytes(other[1:])) + answer)
+
+    async def behind_another_units(self, request, answer, n):
+        self._line.write(self._frame(answer[0] ^ 1, answer[1:-2]) + answer)
+
+    async def behind_the_previous_one(self, request, answer, n):
+        self._line.write((self._previous if len(self._previous) == len(answer) else answer) + answer)
+
+    async def before_another_units(self, request, answer, n):
+        self._line.write(answer + self._frame(answer[0] ^ 1, answer[1:-2]))
+
+    async def late_and_then_silent(self, request, answer, n):
+        """The answer to this request meets the next one of the same unit, if that comes too soon."""
+        await asyncio.sleep(LATE_MS[1] / 1000)
+        self._line.write(answer)
+
+    async def exception_of_another_function(self, request, answer, n):
+        self._line.write(self._frame(answer[0], bytes([0x84, 2])))
+
     async def in_pieces(self, request, answer, n):
         self.given.add(n)
         at = self._random.randrange(1, len(answer))
@@ -146,6 +178,14 @@ FAULTS = [
     "babble",
     "echo_only",
     "echo_and_answer",
+    "echo_without_its_end",
+    "echo_without_its_beginning",
+    "echo_of_another_request",
+    "behind_another_units",
+    "behind_the_previous_one",
+    "before_another_units",
+    "late_and_then_silent",
+    "exception_of_another_function",
     "in_pieces",
     "twice",
     "unasked",
@@ -182,7 +222,7 @@ def test_no_wrong_reading_whatever_the_line_does(tmp_path, runtime):
         ]
         device = await Device(runtime, station(tmp_path, link.settings, units)).start()
         await until(
-            lambda: min(line.hurt.values()) >= 4 and len(gateway.rows()) > 300, "every fault four times"
+            lambda: min(line.hurt.values()) >= 3 and len(gateway.rows()) > 300, "every fault three times"
         )
         last = await device.stop()
         await link.close()
@@ -191,13 +231,28 @@ def test_no_wrong_reading_whatever_the_line_does(tmp_path, runtime):
         good = _check(gateway, line, {0: (2, 0), 1: (2, 18), 2: (3, 0), 3: (4, 6)})
         assert good > 50
         assert last["bad_replies"] > 20 and last["timeouts"] > 2
-        assert last["echoes"] >= 8 and last["strays"] >= 4 and last["noise_bytes"] > 100
+        assert last["echoes"] >= 6 and last["strays"] >= 3 and last["noise_bytes"] > 100
 
     asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    "fault", ["other_unit", "other_function", "too_short", "too_long", "byte_count", "flipped", "twice"]
+    "fault",
+    [
+        "other_unit",
+        "other_function",
+        "too_short",
+        "too_long",
+        "byte_count",
+        "flipped",
+        "twice",
+        "echo_without_its_end",
+        "echo_without_its_beginning",
+        "echo_of_another_request",
+        "behind_another_units",
+        "before_another_units",
+        "exception_of_another_function",
+    ],
 )
 def test_a_unit_that_only_misbehaves_gives_bad_replies_and_its_neighbour_values(tmp_path, fault):
     async def main():

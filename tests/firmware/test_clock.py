@@ -1,5 +1,5 @@
 # runs on: cpython, micropython
-from firmware.clock import DEAD_MS, SLEW, STEP_MS, Clock
+from firmware.clock import DEAD_MS, DOUBT_PPM, DRIFT_MAX_PPM, SLEW, STEP_MS, Clock
 from tests.firmware.bench_board import BenchBoard
 
 TOLD_MS = 1760000000000
@@ -89,3 +89,60 @@ def test_limits_grow_with_a_simulated_speed():
     assert clock.tell(clock.now() + 30 * STEP_MS, True) == 0
     assert clock.epoch == 1
     assert clock.tell(clock.now() + 30 * STEP_MS + 1, True) != 0
+
+
+def test_a_board_whose_own_clock_ran_on_begins_with_it():
+    board = BenchBoard()
+    board.now_ms = 300
+    board.rtc_ms = TOLD_MS + 300
+    clock = Clock(board)
+    assert clock.stamp() == (TOLD_MS + 300, 1) and clock.source == "rtc"
+    assert clock.tell(TOLD_MS + 5000, True) == 4700  # it went wrong by that: a step like any other
+    assert (board.rtc_ms, clock.source) == (TOLD_MS + 5000, "gateway")
+
+
+def test_the_boards_own_clock_is_set_now_and_then():
+    board, clock = _told()
+    assert board.rtc_ms == TOLD_MS
+    for minute in range(1, 61):
+        board.now_ms += 60000
+        clock.tell(TOLD_MS + 60000 * minute, True)
+        assert board.rtc_ms == (TOLD_MS if minute < 60 else TOLD_MS + 3600000)
+
+
+# a crystal that is 40 ppm slow: true time gains 40 ms every 1,000 s
+def _true(board, ppm):
+    return TOLD_MS + (board.now_ms - 5000) * (1000000 + ppm) // 1000000
+
+
+def test_drift_is_measured_and_carries_the_clock_through_a_week_without_a_gateway():
+    for ppm in (40, -40):
+        board, clock = _told()
+        last = clock.now()
+        for _ in range(4 * 3600):
+            board.now_ms += 1000
+            now = clock.now()
+            assert now >= last
+            last = now
+            assert clock.tell(_true(board, ppm), True, 20) == 0
+        assert abs(clock.drift_ppm - ppm) <= DOUBT_PPM
+        board.now_ms += 7 * 86400000
+        assert abs(clock.now() - _true(board, ppm)) < DOUBT_PPM * 7 * 86400 // 1000 + 100
+        assert clock.epoch == 1
+
+
+def test_a_drift_that_no_crystal_has_is_not_believed():
+    board, clock = _told()
+    ppm = 2 * DRIFT_MAX_PPM
+    for _ in range(4 * 3600):
+        board.now_ms += 1000
+        clock.tell(_true(board, ppm), True, 20)
+    assert clock.drift_ppm == 0
+
+
+def test_a_step_of_the_gateways_clock_is_no_drift():
+    board, clock = _told()
+    for hour in range(6):
+        board.now_ms += 3600000
+        clock.tell(TOLD_MS + 3600000 * (hour + 1) + 10000 * hour, True, 0)
+    assert clock.drift_ppm == 0

@@ -229,16 +229,18 @@ def test_a_gateway_that_lost_acknowledged_records_is_told_where_the_store_begins
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_full_memory_drops_the_oldest_and_says_so(tmp_path, runtime):
+def test_without_flash_a_full_memory_drops_the_oldest_and_says_so(tmp_path, runtime):
     async def main():
         gateway = Gateway()
         link = await open_link("serial", gateway, tmp_path)
         async with tcp_server({9: [0] * 8}) as port:
             directory = station(tmp_path, link.settings, _units(), port, memory_records=64)
+            (directory / "log").write_text("where the records would go: a flash that cannot be used")
             device = await Device(runtime, directory).start()
             await until(lambda: len(gateway.records) > 20, "readings")
             gateway.mute = True
             await until(lambda: device.last["discarded"] > 50, "the memory is full")
+            assert device.last["flash_faults"] and gateway.events(messages.FLASH_FAULT)
             assert device.last["held"] == 64
             gateway.mute = False
             await until(lambda: gateway.events(messages.DISCARDED), "the event")

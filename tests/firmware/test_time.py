@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from protocol import modbus, quality
+from protocol import modbus, modbus_requests, quality
 from protocol.timeline import Timeline
 from tests.firmware.bench import (
     RUNTIMES,
@@ -102,7 +102,7 @@ def test_an_instrument_is_started_and_given_its_time(tmp_path, runtime):
         line.close()
         assert {row[3:] for row in gateway.rows(0)} == {(1, quality.OK)}
         ours = [(at, request) for at, request in line.asked if request[0] == 1]
-        assert ours[0][1] == modbus.rtu(1, modbus.write_registers_pdu(1, [31]))
+        assert ours[0][1] == modbus.rtu(1, modbus_requests.write_registers_pdu(1, [31]))
         for (before, asked), (after, _) in pairwise(ours):
             assert after - before > (0.119 if asked[1] == 16 else 0.039)
         # the line was not kept waiting meanwhile

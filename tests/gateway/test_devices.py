@@ -175,8 +175,9 @@ def test_nothing_is_placed_by_a_clock_that_is_not_trusted():
     device = ingest()
     entries, answer = device.feed(wire(hello(clock=0, ticks_ms=400)), MOMENT._replace(trusted=False))
     assert [entry[0] for entry in entries] == [HELLO] and answers(answer)[0].trusted is False
-    [entry] = device.feed(wire(readings(1, 1)._replace(base_ms=500, clock=0)), MOMENT)[0]
-    assert entry[7] is None  # journaled, and in no window
+    told, entry = device.feed(wire(readings(1, 1)._replace(base_ms=500, clock=0)), MOMENT)[0]
+    assert entry[7] is None  # journaled, and in no window: for now
+    assert (told[0], cbor.loads(told[9])) == (EVENT, ["untold", "st-01", 1])
 
 
 def test_records_that_the_device_lost_are_written_down():
@@ -188,12 +189,8 @@ def test_records_that_the_device_lost_are_written_down():
 
 def test_results_go_to_whoever_commands():
     results = []
-    windows = Windows([], Settings())
-    from gateway.windows import Lane
-
-    device = DeviceIngest(
-        "st-01", KEY, SOURCE, (0, 0), Lane("device/st-01", [], windows), LinkCounters(), results.append
-    )
+    device = ingest()
+    device.on_result = results.append
     device.feed(wire(Result(4, True, "done", None)), MOMENT)
     assert results == [Result(4, True, "done", None)]
 

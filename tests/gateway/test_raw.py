@@ -149,7 +149,7 @@ def feed_and_lane():
     lane.describe(
         1, [("cod", 1000, 1, ((0.0, 0.0), (1.0, 2.0))), ("other", 1000, 0, ()), ("ph", 1000, 0, ())]
     )
-    return RawFeed(CHANNELS, lambda name, t_ms, rows: [(name, t_ms, rows)]), lane
+    return RawFeed(CHANNELS, lambda name, t_ms, rows, means: [(name, t_ms, rows)]), lane
 
 
 def frame(message, kind: int = FRAME) -> tuple:

@@ -188,7 +188,7 @@ def test_the_control_acknowledging_before_the_commit_is_caught(tmp_path):
 def test_the_control_a_record_taken_twice_is_caught(tmp_path, monkeypatch):
     """Without the session's check the journal itself stops; without both, the check in these tests does."""
     from gateway.journal.fold import Fold
-    from protocol import session
+    from protocol import gateway_session as session
 
     monkeypatch.setitem(session._GATEWAY, (session.OPEN, "held"), (session.OPEN, session.ACCEPT))
 

@@ -2,7 +2,7 @@
 #
 # Each record has a value of its own, so that a record in the wrong place is seen.
 
-from protocol.messages import Event, Hello, Readings
+from protocol.messages import Event, Hello, Readings, Summary
 
 
 class Store:
@@ -35,21 +35,25 @@ class Store:
     def first(self):
         return self.records[0][:2] if self.records else (self.boot, self.made + 1)
 
-    # Readings as long as they are of one boot and kind; kind 1 is an event.
+    # Rows as long as they are of one boot and kind: 0 is Readings, 1 an Event, 2 a Summary.
     def batch(self, boot, seq):
         rows = []
+        kind = 0
         for record in self.records:
             if record[0] == boot and record[1] == seq + len(rows):
-                if record[3] == 1:
-                    return (
-                        Readings(boot, seq, 0, 1, tuple(rows))
-                        if rows
-                        else Event(boot, seq, 0, 1, 9, record[2])
-                    )
-                rows.append((0, 0, record[2], 0, 0))
+                if rows and record[3] != kind:
+                    break
+                kind = record[3]
+                if kind == 1:
+                    return Event(boot, seq, 0, 1, 9, record[2])
+                rows.append((0, 0, record[2], 0, 0) if kind == 0 else (0, 0, record[2], 0, 1, 0, 0))
                 if len(rows) == self.batch_rows:
                     break
-        return Readings(boot, seq, 0, 1, tuple(rows)) if rows else None
+        if not rows:
+            return None
+        if kind == 0:
+            return Readings(boot, seq, 0, 1, tuple(rows))
+        return Summary(boot, seq, 60000, 1, 60000, tuple(rows))
 
     def release(self, boot, seq):
         while self.records and self.records[0][:2] <= (boot, seq):

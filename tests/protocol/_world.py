@@ -5,7 +5,8 @@ under a higher boot number, with its store in flash or in memory; the gateway ma
 taken and not committed. Whatever happens, check() must hold; once faults end, drain() must bring all home.
 """
 
-from protocol.session import ACCEPT, GAP, GREET, REPEAT, DeviceSession, GatewaySession, span
+from protocol.gateway_session import ACCEPT, GAP, GREET, REPEAT, GatewaySession
+from protocol.session import DeviceSession, span
 from tests.protocol._store import Hellos, Store, value
 
 ACK_TIMEOUT_MS = 50
@@ -145,7 +146,7 @@ class World:
         receives = self.gateway_receives if queue is self.to_gateway else self.device_receives
         (happening,) = rng.choices(list(WEIGHTS), WEIGHTS.values())
         if happening == "make":
-            self.make(rng.randint(1, 9), rng.choice((0, 0, 0, 1)))
+            self.make(rng.randint(1, 9), rng.choice((0, 0, 0, 1, 2)))
         elif happening == "time":
             self.now += rng.choice((1, ACK_TIMEOUT_MS, 1000, 8000))
         elif happening == "up":

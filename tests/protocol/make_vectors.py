@@ -555,17 +555,45 @@ def good_messages(rng: random.Random):
     yield [7, 2**53 - 1, 2**32 - 1, "x" * 32, None]
     yield [8, 1, True, "", None]
     yield [8, 2**32 - 1, False, "t" * 256, [1, 2, {"x": f32(0.5)}]]
+    for kind, detail in (
+        (11, "ValueError | poller.py line 12"),
+        (13, [12345, NOW]),
+        (19, "reverted, 0.4.1, never confirmed"),
+        (22, "config, 1780000000000, ok"),
+        (23, "t" * 600),
+    ):
+        yield [4, 7, 9, NOW, 1, kind, detail]
+    mean = [3, f32(25.0), f32(24.5), f32(25.5), 60, 0, 2]
+    yield [9, 7, 300, NOW, 1, 60000, [mean]]
+    yield [9, 2**32 - 1, 2**53 - 1, 2**53 - 1, 0, 1, [changed(mean, 4, 1)]]
+    yield [9, 1, 1, 0, 0, 60000, [changed(changed(mean, 0, 255), 6, 65535)]]
+    for quality in range(12):
+        row = changed(mean, 5, quality)
+        yield [9, 7, 1, NOW, 1, 59999, [[3, None, None, None, *row[4:]] if quality in (4, 5, 7, 10) else row]]
+    for bits in patterns:
+        yield [9, 7, 1, NOW, 1, 60000, [[0, f32(bits), f32(1.0), f32(bits), 65535, 3, 0]]]
+    for count in (2, 23, 24):
+        rows = [
+            [n, *(f32(rng.getrandbits(32)) for _ in range(3)), 1 + 97 * n, n % 4, n] for n in range(count)
+        ]
+        yield [9, rng.randrange(1, 2**32), rng.randrange(1, 2**53), NOW, 1, 60000, rows]
+    yield [10, NONCE, NOW, 1, [[0, 300, f32(25.0), 0, 0]]]
+    yield [10, bytes(8), 0, 0, [[255, -5, None, 4, 65535], [1, 0, f32(0x7FA00000), 6, 0]]]
+    yield [10, NONCE, 2**53 - 1, 0, [[n, 300 + n, f32(rng.getrandbits(32)), 0, 0] for n in range(64)]]
 
 
 def bad_messages():
     points = [[f32(0.0), f32(0.1)], [f32(100.0), f32(99.5)]]
     row = [0, 300, f32(25.0), 0, 0]
     readings = [3, 7, 1, NOW, 1, [row]]
+    mean = [3, f32(25.0), f32(24.5), f32(25.5), 60, 0, 2]
+    summary = [9, 7, 300, NOW, 1, 60000, [mean]]
+    now = [10, NONCE, NOW, 1, [row]]
     yield 5, "not an array"
     yield [], "empty"
     yield {1: 2}, "a map"
     yield [0, 1], "type 0"
-    yield [9, 1], "type 9"
+    yield [11, 1], "type 11"
     yield ["3", 1], "type is text"
     yield [True, 1], "type is true"
     yield [-1], "type is negative"
@@ -578,6 +606,8 @@ def bad_messages():
         ([6, NONCE, 7, 1, 0, True, 0], "ACK"),
         ([7, 1, 1, "a", 0], "COMMAND"),
         ([8, 1, True, "", 0], "RESULT"),
+        (summary, "SUMMARY"),
+        (now, "NOW"),
     ):
         yield message[:-1], f"{name} with a field less"
         yield [*message, 0], f"{name} with a field more"
@@ -662,6 +692,41 @@ def bad_messages():
     yield [7, 1, 1, "", 0], "no name"
     yield [8, 1, 0, "", 0], "ok is a number"
     yield [8, 1, True, "t" * 257, 0], "text too long"
+    for place, values in {
+        1: [0, 2**32],
+        2: [0, 2**53],
+        3: [-1, 2**53],
+        4: [2, True],
+        5: [0, 60001, f32(60.0)],
+        6: [[], {}, 1, None, [mean] * 25, [1], [[]], [mean, mean[:-1]], [[*mean, 0]]],
+    }.items():
+        for value in values:
+            yield changed(summary, place, value), f"SUMMARY with a wrong field {place}"
+    for place, values in {
+        0: [-1, 256, True, None],
+        1: [None, 25, f64(0.1), "25", True],
+        2: [None, 24],
+        3: [None, f64(0.1)],
+        4: [0, 65536, True, None],
+        5: [12, -1, 4, 5, 7, 10, True, None],
+        6: [-1, 65536, None],
+    }.items():
+        for value in values:
+            yield (
+                changed(summary, 6, [mean, changed(mean, place, value)]),
+                f"a mean with a wrong field {place}",
+            )
+    nothing = [3, None, None, None, 60, 4, 0]
+    for place in (1, 2, 3):
+        yield changed(summary, 6, [changed(nothing, place, f32(0.0))]), "a mean of nothing"
+    for place, values in {
+        1: [bytes(7), bytes(9), "12345678", 5, None],
+        2: [-1, 2**53, True],
+        3: [2, None],
+        4: [[], {}, 1, [row] * 65, [1], [[]], [changed(row, 2, None)], [changed(row, 4, -1)]],
+    }.items():
+        for value in values:
+            yield changed(now, place, value), f"NOW with a wrong field {place}"
 
 
 def message_vectors(rng: random.Random):
@@ -689,6 +754,17 @@ def message_vectors(rng: random.Random):
         ("fa41c80000", "1a41c80000", "an integer with the same bits"),
         ("fa41c80000", "f7", "undefined"),
         ("00000000", "0000001800", "calibration in two bytes"),
+    ):
+        assert good.count(old) >= 1, (good, old)
+        yield {"hex": good.replace(old, new, 1), "error": "CodecError", "why": why}
+    good = encoded([10, NONCE, NOW, 1, [[0, 300, f32(25.0), 0, 0]]]).hex()
+    for old, new, why in (
+        ("850a", "9f0a", "indefinite array"),
+        ("850a", "85180a", "type in two bytes"),
+        ("0a48", "0a5808", "length of the nonce in two bytes"),
+        ("0a48", "0a68", "a text as the nonce"),
+        ("8185", "980185", "count of rows in two bytes"),
+        ("8185", "8285", "a row missing"),
     ):
         assert good.count(old) >= 1, (good, old)
         yield {"hex": good.replace(old, new, 1), "error": "CodecError", "why": why}

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from protocol import instruments, modbus, quality, registers
+from protocol import instruments, modbus_requests, quality, registers
 from protocol.errors import ConfigError
 from protocol.plan import plan
 from protocol.profile import KINDS
@@ -53,11 +53,11 @@ def test_a_profile_can_be_polled(profile):
     items = [(q.table, q.register, registers.words_of(q.type)) for q in profile.quantities]
     items += [(s.table, s.register, registers.words_of(s.type)) for s in profile.statuses]
     for table, address, count, _ in plan(items, profile.link.max_block, merge=profile.link.merge):
-        modbus.read_pdu(modbus.TABLES[table], address, count)
+        modbus_requests.read_pdu(modbus_requests.TABLES[table], address, count)
     for start in profile.starts:
-        modbus.start_pdu(start.function, start.register, start.words)
+        modbus_requests.start_pdu(start.function, start.register, start.words)
     for identify in profile.identify:
-        modbus.read_pdu(modbus.TABLES[identify.table], identify.register, identify.words)
+        modbus_requests.read_pdu(modbus_requests.TABLES[identify.table], identify.register, identify.words)
 
 
 @EVERY

@@ -2,7 +2,7 @@
 
 import binascii
 
-from protocol import modbus
+from protocol import modbus, modbus_requests
 from protocol.errors import BadReply, ConfigError, ExceptionReply, ProtocolError
 from tests.protocol._check import raises, vectors
 
@@ -17,14 +17,14 @@ def bits(text):
 
 def request(function, address, argument):
     if function <= 4:
-        return modbus.read_pdu(function, address, argument)
+        return modbus_requests.read_pdu(function, address, argument)
     if function == 15:
         argument = bits(argument)
     build = {
-        5: modbus.write_coil_pdu,
-        6: modbus.write_register_pdu,
-        15: modbus.write_coils_pdu,
-        16: modbus.write_registers_pdu,
+        5: modbus_requests.write_coil_pdu,
+        6: modbus_requests.write_register_pdu,
+        15: modbus_requests.write_coils_pdu,
+        16: modbus_requests.write_registers_pdu,
     }
     return build[function](address, argument)
 
@@ -99,7 +99,7 @@ def test_check_sums():
 
 
 def test_every_cut_and_every_flipped_bit_of_a_reply_is_refused():
-    pdu = modbus.read_pdu(3, 0x2600, 4)
+    pdu = modbus_requests.read_pdu(3, 0x2600, 4)
     body = bytes((1, 3, 8)) + bytes(range(8))
     crc = modbus.crc16(body)
     good = body + bytes((crc & 0xFF, crc >> 8))
@@ -113,12 +113,12 @@ def test_every_cut_and_every_flipped_bit_of_a_reply_is_refused():
 
 
 def test_a_quantity_of_zero_has_to_be_asked_for():
-    raises(ConfigError, modbus.read_pdu, 3, 0x2500, 0)
-    raises(ConfigError, modbus.write_registers_pdu, 0x1C00, [])
-    assert modbus.read_pdu(3, 0x2500, 0, zero=True) == b"\x03\x25\x00\x00\x00"
-    assert modbus.start_pdu(3, 0x2500, []) == b"\x03\x25\x00\x00\x00"
-    assert modbus.start_pdu(16, 0x1C00, []) == b"\x10\x1c\x00\x00\x00\x00"
-    pdu = modbus.start_pdu(3, 0x2500, [])
+    raises(ConfigError, modbus_requests.read_pdu, 3, 0x2500, 0)
+    raises(ConfigError, modbus_requests.write_registers_pdu, 0x1C00, [])
+    assert modbus_requests.read_pdu(3, 0x2500, 0, zero=True) == b"\x03\x25\x00\x00\x00"
+    assert modbus_requests.start_pdu(3, 0x2500, []) == b"\x03\x25\x00\x00\x00"
+    assert modbus_requests.start_pdu(16, 0x1C00, []) == b"\x10\x1c\x00\x00\x00\x00"
+    pdu = modbus_requests.start_pdu(3, 0x2500, [])
     body = b"\x01\x03\x00"
     crc = modbus.crc16(body)
     assert modbus.rtu_reply_length(pdu) == 5
@@ -126,12 +126,12 @@ def test_a_quantity_of_zero_has_to_be_asked_for():
 
 
 def test_start_commands():
-    assert modbus.start_pdu(16, 1, [31]) == b"\x10\x00\x01\x00\x01\x02\x00\x1f"
-    assert modbus.start_pdu(6, 1, [31]) == b"\x06\x00\x01\x00\x1f"
-    assert modbus.start_pdu(5, 1, [1]) == b"\x05\x00\x01\xff\x00"
-    assert modbus.start_pdu(15, 1, [1, 0, 1]) == b"\x0f\x00\x01\x00\x03\x01\x05"
+    assert modbus_requests.start_pdu(16, 1, [31]) == b"\x10\x00\x01\x00\x01\x02\x00\x1f"
+    assert modbus_requests.start_pdu(6, 1, [31]) == b"\x06\x00\x01\x00\x1f"
+    assert modbus_requests.start_pdu(5, 1, [1]) == b"\x05\x00\x01\xff\x00"
+    assert modbus_requests.start_pdu(15, 1, [1, 0, 1]) == b"\x0f\x00\x01\x00\x03\x01\x05"
     for function, words in ((6, []), (5, [1, 2]), (7, [1]), (15, [])):
-        raises(ConfigError, modbus.start_pdu, function, 1, words)
+        raises(ConfigError, modbus_requests.start_pdu, function, 1, words)
 
 
 def test_requests_that_cannot_be_answered_are_not_built():
@@ -144,10 +144,10 @@ def test_requests_that_cannot_be_answered_are_not_built():
         (3, 65536, 1),
         (5, 0, 1),
     ):
-        raises(ConfigError, modbus.read_pdu, function, address, count)
-    raises(ConfigError, modbus.write_register_pdu, 0, 65536)
-    raises(ConfigError, modbus.write_registers_pdu, 0, [-1])
-    raises(ConfigError, modbus.write_registers_pdu, 0, [0] * 124)
+        raises(ConfigError, modbus_requests.read_pdu, function, address, count)
+    raises(ConfigError, modbus_requests.write_register_pdu, 0, 65536)
+    raises(ConfigError, modbus_requests.write_registers_pdu, 0, [-1])
+    raises(ConfigError, modbus_requests.write_registers_pdu, 0, [0] * 124)
     raises(ConfigError, modbus.rtu, 256, b"\x03\x00\x00\x00\x01")
 
 

@@ -1,8 +1,9 @@
 # runs on: cpython, micropython
 
-from protocol import session
-from protocol.messages import VERSION, Ack, Command, Event, Readings, Result, Seal, Welcome
-from protocol.session import DeviceSession, GatewaySession
+from protocol import gateway_session, session
+from protocol.gateway_session import GatewaySession
+from protocol.messages import VERSION, Ack, Command, Event, Now, Readings, Result, Seal, Summary, Welcome
+from protocol.session import DeviceSession
 from tests.protocol._check import vectors
 from tests.protocol._store import Hellos, Store, nonce
 
@@ -24,6 +25,10 @@ def gateway_message(step):
     what = step[0]
     if what == "readings":
         return Readings(step[1], step[2], 0, 1, ((0, 0, 1, 0, 0),) * step[3])
+    if what == "summary":
+        return Summary(step[1], step[2], 60000, 1, 60000, ((0, 1, 1, 1, 60, 0, 0),) * step[3])
+    if what == "now":
+        return Now(nonce(step[1]), 0, 1, ((0, 0, 1, 0, 0),))
     if what == "event":
         return Event(step[1], step[2], 0, 1, 9, None)
     if what == "seal":
@@ -184,11 +189,11 @@ def test_a_version_that_is_not_ours_is_not_live():
 
 
 def test_every_state_and_input_of_the_gateway_has_an_entry():
-    inputs = set(happened for _, happened in session._GATEWAY)
+    inputs = set(happened for _, happened in gateway_session._GATEWAY)
     for happened in inputs:
-        assert (session.OPEN, happened) in session._GATEWAY
+        assert (gateway_session.OPEN, happened) in gateway_session._GATEWAY
     for happened in ("hello", "old", "foreign", "result"):
-        assert (session.NEW, happened) in session._GATEWAY
+        assert (gateway_session.NEW, happened) in gateway_session._GATEWAY
 
 
 def test_a_pause_between_two_ends():
@@ -205,9 +210,9 @@ def test_a_pause_between_two_ends():
         if message is None:
             continue
         verdict = gateway.receive(message)
-        if verdict == session.GREET:
+        if verdict == gateway_session.GREET:
             device.receive(gateway.welcome(0, True), now)
-        elif verdict == session.ACCEPT:
+        elif verdict == gateway_session.ACCEPT:
             boot, first, last = session.span(message)
             journal += [(boot, seq) for seq in range(first, last + 1)]
             gateway.committed(boot, last)

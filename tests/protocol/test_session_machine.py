@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from protocol.session import DeviceSession, GatewaySession, span
+from protocol.gateway_session import GatewaySession
+from protocol.session import DeviceSession, span
 from tests.protocol._store import Store
 from tests.protocol._world import ACK_TIMEOUT_MS, World
 
@@ -32,7 +33,7 @@ class SessionMachine(RuleBasedStateMachine):
         super().__init__()
         self.world = World(**self.parts)
 
-    @rule(count=st.integers(1, 9), kind=st.sampled_from((0, 0, 0, 1)))
+    @rule(count=st.integers(1, 9), kind=st.sampled_from((0, 0, 0, 1, 2)))
     def make(self, count, kind):
         self.world.make(count, kind)
 
@@ -204,7 +205,7 @@ def test_seeded_runs():
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_control(name):
-    found = first_failure(CONTROLS[name], 1000)
+    found = first_failure(CONTROLS[name], 4000)
     assert found is not None, "broken, and not caught"
     assert any(words in found[1] for words in ("acknowledged and not", "journaled twice", "did not drain"))
 

@@ -6,7 +6,7 @@ import os
 import pytest
 from pymodbus.exceptions import ModbusException
 
-from protocol import modbus
+from protocol import modbus, modbus_requests
 from protocol.instruments import load
 from simulator.bus import LineFaults, PtyPair, RtuLine
 from simulator.clock import SimClock
@@ -79,7 +79,7 @@ def test_protocols_own_master_code_is_understood(tmp_path):
         bus, _ = line(tmp_path)
         await bus.start()
         fd = open_raw(bus.path)
-        request = modbus.read_pdu(3, 2, 2)
+        request = modbus_requests.read_pdu(3, 2, 2)
         for step in (256, 1):
             adu = modbus.rtu(17, request)
             for i in range(0, len(adu), step):
@@ -122,7 +122,8 @@ def test_half_a_request_does_not_spoil_the_next(tmp_path):
         bus, _ = line(tmp_path)
         await bus.start()
         fd = open_raw(bus.path)
-        os.write(fd, modbus.rtu(1, modbus.read_pdu(3, 2, 2))[:5])  # the master was reset while sending
+        request = modbus.rtu(1, modbus_requests.read_pdu(3, 2, 2))
+        os.write(fd, request[:5])  # the master was reset while sending
         await asyncio.sleep(0.2)
         async with serial_client(bus.path) as client:
             assert await temp(client, 1) == 10
@@ -139,7 +140,7 @@ def test_a_read_of_nothing_is_a_start_command(tmp_path):
         bus, made = line(tmp_path, units=(1,), rig=rig)
         await bus.start()
         fd = open_raw(bus.path)
-        os.write(fd, modbus.rtu(1, modbus.read_pdu(3, rig.starts[0].register, 0, zero=True)))
+        os.write(fd, modbus.rtu(1, modbus_requests.read_pdu(3, rig.starts[0].register, 0, zero=True)))
         reply = b""
 
         def whole():

@@ -10,7 +10,8 @@ import os
 
 import pytest
 
-from protocol import framing, messages, session
+from protocol import framing, messages
+from protocol import gateway_session as session
 from protocol.cose import Mac0
 from protocol.reading import bits_float
 from simulator.bus import PtyPair
@@ -19,7 +20,7 @@ from simulator.scene import KINDS, load_scene, start_instruments
 from simulator.station import StationProcess
 from simulator.truth import Truth
 from tests.simulator._rig import T0_MS, open_raw, read_some, until
-from tools.station.build import build
+from tools.station.build import write
 
 KEY = "5a" * 32
 
@@ -63,8 +64,7 @@ def test_every_reading_is_the_truth_and_none_is_lost_over_a_cut(tmp_path, kind):
         scene = load_scene(kind)
         (tmp_path / "st-01").mkdir()
         link = {"kind": "serial", "path": str(tmp_path / "uplink"), "baud": 115200}
-        station_json = build(scene.site("st-01", KEY, link, tmp_path / "rs485"))
-        (tmp_path / "st-01/station.json").write_text(json.dumps(station_json))
+        write(tmp_path / "st-01", scene.site("st-01", KEY, link, tmp_path / "rs485"))
         write_timeline(tmp_path / "timeline.json", [[int(mono_ms()), T0_MS, 30]])
         clock = SimClock.from_file(tmp_path / "timeline.json")
         truth = Truth(tmp_path / "truth.jsonl")

@@ -1,7 +1,6 @@
 """simulator/station.py: the firmware as a process, in a real MicroPython and under CPython."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from simulator.scene import load_scene, start_instruments
 from simulator.station import ROOT, StationProcess, find_micropython
 from simulator.truth import Truth
 from tests.simulator._rig import T0_MS, until
-from tools.station.build import build
+from tools.station.build import write
 
 LINK = {"kind": "tcp", "host": "127.0.0.1", "port": 1}  # nobody listens: readings stay in memory
 INTERPRETERS = ["", None]
@@ -26,7 +25,7 @@ def make_station(tmp_path):
     directory = tmp_path / "st-01"
     directory.mkdir()
     site = scene.site("st-01", "5a" * 32, LINK, tmp_path / "rs485")
-    (directory / "station.json").write_text(json.dumps(build(site)))
+    write(directory, site)
     write_timeline(tmp_path / "timeline.json", [[int(mono_ms()), T0_MS, 30]])
     return scene, directory
 
@@ -97,6 +96,73 @@ def test_what_it_says_at_a_bad_start_is_kept(tmp_path):
         assert station.returncode != 0 and any("cannot start" in line for line in station.other_lines)
 
     asyncio.run(main())
+
+
+def program(directory, body):
+    """An interpreter of its own: `starts` counts its starts in the device's folder."""
+    path = directory / "program"
+    path.write_text(f"#!{sys.executable}\nimport os, sys, time\nfrom pathlib import Path\n"
+                    "starts = Path('starts')\nn = int(starts.read_text()) + 1 if starts.exists() else 1\n"
+                    f"starts.write_text(str(n))\n{body}\n")  # fmt: skip
+    path.chmod(0o755)
+    return path
+
+
+def test_a_reset_that_it_asks_for_is_a_new_start(tmp_path):
+    async def main():
+        body = "sys.exit(75) if n < 4 else print('up', flush=True) or time.sleep(600)"
+        station = await StationProcess(tmp_path, interpreter=program(tmp_path, body)).start()
+        await until(lambda: "up" in station.other_lines, "the fourth start")
+        assert station.restarts == 3 and station.running and station.returncode is None
+        await station.kill()
+        assert station.returncode == -signal.SIGKILL and not station.running
+        assert (tmp_path / "starts").read_text() == "4"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_any_other_end_is_an_end(tmp_path, status):
+    async def main():
+        station = await StationProcess(tmp_path, interpreter=program(tmp_path, f"sys.exit({status})")).start()
+        await station.ended()
+        assert (station.returncode, station.restarts, station.running) == (status, 0, False)
+
+    asyncio.run(main())
+
+
+def test_it_can_be_stopped_between_two_starts(tmp_path):
+    async def main():
+        station = await StationProcess(tmp_path, interpreter=program(tmp_path, "sys.exit(75)")).start()
+        await until(lambda: station.restarts >= 2, "it restarts for ever")
+        await station.kill()
+        starts = (tmp_path / "starts").read_text()
+        await asyncio.sleep(1)
+        assert not station.running and (tmp_path / "starts").read_text() == starts
+
+    asyncio.run(main())
+
+
+def test_a_device_with_a_starter_of_its_own_is_started_by_it(tmp_path):
+    async def main():
+        (tmp_path / "main.py").write_text("print('the starter', flush=True)\n")
+        station = await StationProcess(tmp_path, interpreter=None).start()
+        await station.ended()
+        assert station.returncode == 0 and list(station.other_lines) == ["the starter"]
+
+    asyncio.run(main())
+
+
+def test_the_verb_runs_it_for_a_while(tmp_path):
+    _, directory = make_station(tmp_path)
+    command = [sys.executable, "-m", "tools.cli", "simulate", "station"]
+    done = subprocess.run(
+        [*command, directory, "--seconds", "3"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and '"polls"' in lines[0] and lines[-1].endswith(", 0 restarts"), done
+    done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "identity.json" in done.stderr
 
 
 def test_it_dies_with_its_parent(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import ingest, measure, poll
+from tools.bench import bus, device, ingest, measure, poll
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
@@ -75,7 +75,7 @@ def test_cost_of_a_process():
 
 
 def test_the_verb_prints_one_object_a_bench_and_fails_when_something_was_lost(monkeypatch, capsys):
-    results = {"ingest": {"lost": 0}, "poll": {"lost": 0, "wrong": 1}, "memory": {}, "startup": {}}
+    results = {name: {} for name in bench.NAMES} | {"ingest": {"lost": 0}, "poll": {"lost": 0, "wrong": 1}}
     for name, more in results.items():
         module = __import__(f"tools.bench.{name}", fromlist=["run"])
         result = {"name": name, "value": 1234, "unit": "x", **more}
@@ -88,3 +88,19 @@ def test_the_verb_prints_one_object_a_bench_and_fails_when_something_was_lost(mo
     assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == list(bench.NAMES)
     with pytest.raises(UsageError, match="write one of"):
         bench.run_benches("nonsense", 5, as_json=True)
+
+
+def test_the_paced_line_and_the_real_firmware_make_a_table():
+    """One rate, a short while: what it counts, not how fast this machine is today."""
+    found = asyncio.run(bus._measure(115200, 2.0))
+    assert found["limit_per_s"] == 157.12 and 0 < found["per_s"] <= found["limit_per_s"]
+    assert found["records"] > 50 and 0 < found["share_percent"] <= 100
+
+
+def test_the_budget_of_the_device_has_all_its_parts(monkeypatch):
+    monkeypatch.setattr(device, "MEASURE_S", 60)
+    found = device.run(1)
+    assert found.keys() >= FIELDS and found["unit"].startswith("% of an RP2040")
+    assert round(sum(found["budget"].values()), 1) == found["value"]
+    parts = {"crc16", "hmac", "cbor", "framing", "event loop", "garbage", "all else"}
+    assert found["budget"].keys() == parts and 0 < found["start_s"] < 30

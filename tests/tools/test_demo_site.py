@@ -33,11 +33,14 @@ def test_the_gateway_takes_the_configuration_and_the_device_its_own(tmp_path, ki
     assert config.gateway.state_dir == site.dir / "gateway" and config.station.kind == kind
     assert [d.id for d in config.destination] == ["province", "national"]
     station = json.loads((site.device / "station.json").read_text())
-    assert station["id"] == config.device[0].id == sites.DEVICE_ID
-    assert bytes.fromhex(station["key"]) == site.link_key() and len(site.link_key()) == 32
+    identity = json.loads((site.device / "identity.json").read_text())
+    assert identity["id"] == config.device[0].id == sites.DEVICE_ID
+    assert not {"id", "key", "link"} & set(station)
+    key = bytes.fromhex((site.device / "link.key").read_text())
+    assert key == site.link_key() and len(key) == 32
     names = {channel["name"] for channel in station["channels"]}
     assert {c.source.quantity for c in config.channel if hasattr(c.source, "quantity")} <= names
-    for path in (site.keys / "st-01.link", site.keys / "province.password", site.device / "station.json"):
+    for path in (site.keys / "st-01.link", site.keys / "province.password", site.device / "link.key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from firmware import config
 from firmware.values import judge
-from protocol import instruments, messages, modbus, quality, registers
+from protocol import instruments, messages, modbus_requests, quality, registers
 from protocol.errors import ConfigError
 from tools.station.build import build
 
@@ -40,6 +40,27 @@ SITE = {
         {"bus": "lan", "unit": 1, "profile": "krohne-ifc050", "poll_ms": 1000, "rename": {"flow": "flow-in"}},
     ],
     "calibrations": {"tss": {"id": 7, "points": [[0.0, 0.5], [100.0, 98.0]]}},
+}
+
+
+WIRED = {
+    "inputs": [
+        {"id": "door", "kind": "door", "pin": 2, "pull": "up"},
+        {"id": "service", "kind": "maintenance", "pin": 3, "active": 0, "channels": ["ph", "level"]},
+        {"id": "bottle", "kind": "sampler", "pin": 4},
+    ],
+    "outputs": [
+        {"id": "pump", "kind": "relay", "pin": 5},
+        {"id": "siren", "kind": "alarm", "pin": 6},
+        {"id": "draw", "kind": "sampler", "pin": 7, "pulse_ms": 500, "per_day": 24, "lock_ms": 60000}
+        | {"feedback": "bottle", "feedback_ms": 5000},
+    ],
+    "analogs": [{"channel": "level", "pin": 26, "shunt_ohm": 150, "low": 0, "high": 5, "poll_ms": 1000}],
+    "counters": [
+        {"channel": "rain", "pin": 8, "take": "amount", "scale": 0.2, "poll_ms": 60000},
+    ],
+    "alarms": [{"channel": "level", "output": "siren", "max": 4.5, "hysteresis": 0.1}],
+    "store": {"thin_at": 0.7},
 }
 
 
@@ -106,6 +127,105 @@ def test_a_station():
     assert flow["values"][1]["type"] == "float64"
     assert (flow["values"][1]["read"], flow["values"][1]["at"]) == (1, 0)
     assert json.loads(json.dumps(station)) == station
+
+
+def test_quantities_at_their_own_pace_are_read_by_requests_of_their_own():
+    station = build(changed(("units", 0, "every"), {"temperature": 60000}))
+    ph, temperature = station["units"][:2]
+    assert (ph["unit"], ph["poll_ms"], temperature["unit"], temperature["poll_ms"]) == (1, 1000, 1, 60000)
+    assert ph["reads"] == [{"function": 3, "address": 1, "count": 1}]
+    assert temperature["reads"] == [{"function": 3, "address": 0, "count": 1}]
+    assert [value["channel"] for value in (*ph["values"], *temperature["values"])] == [0, 1]
+    assert [unit["unit"] for unit in station["units"]] == [1, 1, 2, 1]
+    config.parse(json.dumps(station).encode())
+    # every quantity elsewhere: no entry is left at the unit's own pace
+    station = build(changed(("units", 0, "every"), {"temperature": 60000, "ph": 500}))
+    assert [unit["poll_ms"] for unit in station["units"]][:2] == [500, 60000]
+
+
+def test_each_pace_reads_the_states_of_its_own_quantities():
+    unit = {"bus": "lan", "unit": 1, "profile": "generic-tss", "poll_ms": 1000, "phase_ms": 900}
+    profile = instruments.load("generic-tss")
+    ids = [quantity.id for quantity in profile.quantities]
+    site = changed(("units",), [unit | {"every": {ids[-1]: 300}}])
+    del site["calibrations"]
+    station = build(site)
+    assert len(ids) > 1 and len(station["units"]) == 2 and station["units"][1]["phase_ms"] == 0
+    for entry in station["units"]:
+        for value in entry["values"]:
+            quantity = profile.quantities[value["channel"]]
+            assert (value["status"] is not None) == bool(quantity.statuses)
+
+
+def test_what_is_wired_to_the_device():
+    station = build(SITE | WIRED)
+    names = [channel["name"] for channel in station["channels"]]
+    assert names == ["ph", "temperature", "tss", "flow-in", "total", "level", "rain"]
+    assert station["inputs"][1]["channels"] == [0, 5] and station["inputs"][0]["debounce_ms"] == 50
+    assert station["analogs"][0]["channel"] == 5 and station["analogs"][0]["samples"] == 10
+    rain = station["counters"][0]
+    assert (rain["channel"], rain["multiply"], rain["divide"]) == (6, 1, 5) and "scale" not in rain
+    assert station["alarms"] == [
+        {"channel": 5, "output": "siren", "min": None, "max": 4.5, "hysteresis": 0.1}
+        | {"delay_ms": 0, "hold_ms": 0}
+    ]
+    read = config.parse(json.dumps(station).encode())
+    assert [len(rows) for rows in read[5:10]] == [3, 3, 1, 1, 1] and read.store == {"thin_at": 0.7}
+    site = SITE | WIRED | {"calibrations": {"level": {"id": 3, "points": [[0.0, 0.1], [5.0, 5.0]]}}}
+    assert build(site)["channels"][5]["calibration"] == 3
+
+
+def test_pins_of_a_boards_uart():
+    site = changed(("buses", 0), SITE["buses"][0] | {"path": "uart1 tx=4 rx=5 de=3"})
+    assert config.parse(json.dumps(build(site)).encode()).buses[0]["path"] == "uart1 tx=4 rx=5 de=3"
+    words = "inputs[2].pin = 4: buses[0].path (tx=4) has this pin already, write another"
+    assert words in faults(site | WIRED)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("inputs", 0, "pin"), 3, "inputs[1].pin = 3: inputs[0].pin has this pin already"),
+        (("inputs", 0, "pin"), 49, "inputs[0].pin = 49: write a whole number from 0 to 48"),
+        (("inputs", 0, "kind"), "window", "inputs[0].kind"),
+        (("inputs", 0, "channels"), ["ph"], "inputs[0].channels: only a maintenance switch"),
+        (("inputs", 1, "channels"), ["cod"], 'inputs[1].channels = "cod": no such channel'),
+        (("outputs", 0, "id"), "door", 'outputs[0].id = "door": inputs[0] is called so already'),
+        (("outputs", 0, "kind"), "sampler", "outputs[2].kind: outputs[0] is the sampler"),
+        (("outputs", 2, "per_day"), 0, "outputs[2].per_day: write at least 1"),
+        (("outputs", 2, "feedback"), "door", 'outputs[2].feedback = "door": write bottle'),
+        (("outputs", 2, "feedback_ms"), 0, "outputs[2].feedback_ms"),
+        (("analogs", 0, "channel"), "ph", 'analogs[0].channel = "ph": exists already (units[0])'),
+        (("analogs", 0, "high"), 0, "analogs[0].low: write another value than high"),
+        (("analogs", 0, "shunt_ohm"), 0, "analogs[0].shunt_ohm = 0"),
+        (("analogs", 0, "phase_ms"), 1000, "analogs[0].phase_ms: write less than poll_ms"),
+        (("counters", 0, "scale"), 0, "counters[0].scale = 0: write a number other than 0"),
+        (("counters", 0, "take"), "total", "counters[0].take"),
+        (("alarms", 0, "max"), None, "alarms[0].min: write min, max, or both"),
+        (("alarms", 0, "output"), "pump", 'alarms[0].output = "pump": write siren'),
+        (("alarms", 0, "channel"), "cod", 'alarms[0].channel = "cod": no such channel'),
+        (("alarms", 0, "surprise"), 1, "alarms[0].surprise: unknown"),
+        (("store", "thin_at"), 1, "store.thin_at = 1"),
+        (("inputs",), {}, "inputs: write a list"),
+        (("units", 0, "every"), {"cod": 1000}, "units[0].every.cod: not a chosen quantity"),
+        (("units", 0, "every"), {"ph": 1}, "units[0].every.ph = 1: write a whole number from 10"),
+        (("units", 0, "every"), [], "units[0].every: write { quantity = poll_ms }"),
+    ],
+)
+def test_faults_of_what_is_wired(path, value, words):
+    site = copy.deepcopy(SITE | WIRED)
+    place = site
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert any(words in fault for fault in faults(site)), faults(site)
+
+
+def test_an_instrument_that_is_started_has_one_pace():
+    unit = {"bus": "lan", "unit": 1, "profile": "yosemitech-y550", "poll_ms": 60000, "every": {"cod": 1000}}
+    site = changed(("units",), [unit])
+    del site["calibrations"]
+    assert "units[0].every: yosemitech-y550 is started by a command" in faults(site)[0]
 
 
 def test_the_firmware_accepts_it():
@@ -186,14 +306,14 @@ def test_every_profile_compiles(name):
     unit = one(name)
     for quantity, value in zip(profile.quantities, unit["values"], strict=True):
         read = unit["reads"][value["read"]]
-        assert read["function"] == modbus.TABLES[quantity.table]
+        assert read["function"] == modbus_requests.TABLES[quantity.table]
         assert read["address"] + value["at"] == quantity.register
         assert value["at"] + registers.words_of(value["type"]) <= read["count"]
         assert value["multiply"] / value["divide"] == pytest.approx(quantity.scale, rel=1e-12)
     for status in unit["statuses"]:
         read = unit["reads"][status["read"]]
         assert (read["function"], read["address"] + status["at"]) in {
-            (modbus.TABLES[s.table], s.register) for s in profile.statuses
+            (modbus_requests.TABLES[s.table], s.register) for s in profile.statuses
         }
     for read in unit["reads"]:
         assert read["count"] <= (2000 if read["function"] < 3 else profile.link.max_block)
@@ -342,17 +462,27 @@ places = st.sampled_from(
     ]
     + [
         ("units", 0, key)
-        for key in ("bus", "profile", "unit", "poll_ms", "phase_ms", "quantities", "rename", "baud")
+        for key in ("bus", "profile", "unit", "poll_ms", "phase_ms", "quantities", "rename", "baud", "every")
     ]
+    + [(kind, 0, key) for kind in WIRED if kind != "store" for key in WIRED[kind][0]]
+    + [(kind,) for kind in WIRED]
     + [("buses", 0, key) for key in ("id", "kind", "baud", "path")]
     + [("calibrations", "tss"), ("calibrations", "tss", "points"), ("calibrations", "tss", "id")]
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(places, junk)
 def test_nothing_but_config_errors(path, value):
+    """And what passes here, the device takes."""
+    site = copy.deepcopy(SITE | WIRED)
+    place = site
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
     try:
-        build(changed(path, value))
+        station = build(site)
     except ConfigError as error:
         assert error.faults
+    else:
+        config.parse(json.dumps(station).encode())

@@ -1,4 +1,4 @@
-"""`quantrac bench`: the figures, each measured on the real gateway process from outside it.
+"""`quantrac bench`: the figures, each measured on the real gateway or device from outside it.
 
 One JSON object each: name, value, unit, seconds, cpu_seconds, rss_mib, machine, and what else the reader
 needs to judge it. Figures of two runs are comparable only on one machine at one time: machines are noisy.
@@ -19,6 +19,8 @@ NAMES = {
     "poll": "readings/s from Modbus TCP through the journal to an MQTT broker (QoS 1)",
     "memory": "resident memory of the gateway at the demo's load",
     "startup": "from the command to a gateway that is ready",
+    "bus": "share of an RS-485 line that the device uses, of what physics allows",
+    "device": "estimated share of an RP2040 for twelve quantities a second; start to first reading",
 }
 
 

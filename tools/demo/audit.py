@@ -15,6 +15,7 @@ from gateway.journal import kinds
 from gateway.journal.database import connect_to_read
 from protocol import messages
 from protocol.cose import Mac0
+from protocol.session import span
 from tools.people import Failure
 
 
@@ -53,11 +54,11 @@ def count_journal(path: Path, device: str, link_key: bytes, only: str = "") -> J
         for kind, source, body, last_ms in rows:
             message = messages.decode(mac.open(body) if kind == kinds.FRAME else body)
             if isinstance(message, messages.Readings):
-                first, length = message.first_seq, len(message.rows)
-                count.readings += length
-            else:
-                first, length = message.seq, 1
-            _add(count, (source, message.boot), range(first, first + length))
+                count.readings += len(message.rows)
+            elif isinstance(message, messages.Summary):  # each row stands for so many readings
+                count.readings += sum(row[4] for row in message.rows)
+            boot, first, last = span(message)
+            _add(count, (source, boot), range(first, last + 1))
             if last_ms is not None:
                 count.last_ms = max(count.last_ms or 0, last_ms)
         count.windows, count.last_window_ms = connection.execute(

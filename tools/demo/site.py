@@ -1,7 +1,8 @@
 """The demo's folder: what a technician and a facility would have written there, for a station of one kind.
 
 config.toml          the gateway's configuration          gateway/keys/     its secrets, mode 0600
-device/station.json  the device's configuration           run/              sockets, clock, logs of this run
+device/              the device's identity.json, link.key and station.json
+run/                 sockets, clock, logs of this run
 province/            what the department received         national/         what the nation received
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 from simulator.scene import Scene
 from tools.people import UsageError
-from tools.station.build import build
+from tools.station.build import write
 
 DEVICE_ID = "st-01"
 MARKER = "demo.json"
@@ -143,14 +144,9 @@ def _secret(path: Path, text: str) -> None:
 
 
 def write_device(site: Site, scene: Scene) -> None:
-    """Compile station.json from the profiles, as `quantrac station new` will."""
+    """Write the device's files, station.json compiled from the profiles, as `quantrac station new` will."""
     link = {"kind": "serial", "path": str(site.device_tty), "baud": BAUD}
-    station = build(scene.site(DEVICE_ID, site.link_key().hex(), link, site.instrument_line))
-    path = site.device / "station.json"
-    temporary = path.with_suffix(".part")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(station, file, indent=1)
-    temporary.replace(path)
+    write(site.device, scene.site(DEVICE_ID, site.link_key().hex(), link, site.instrument_line))
 
 
 def write_config(

@@ -1,24 +1,32 @@
-"""From a checked site and the instruments' profiles to a device's `station.json`.
+"""From a checked site and the instruments' profiles to a device's identity.json, link.key and station.json.
 
 The device uses the result as it is: requests already merged, scales as exact ratios, qualities as numbers.
 What does not fit the line's time or the device's greeting is refused here.
 """
 
-from protocol import cose, fields, framing, messages, modbus
+import json
+import os
+from pathlib import Path
+
+from protocol import cose, fields, framing, messages, modbus, modbus_requests
 from protocol.errors import ProtocolError
 from protocol.plan import GAP_REGISTERS, plan
 from protocol.profile import Quantity, ratio
 from protocol.registers import words_of
 from tools.station.site import NAME_BYTES_MAX, Site, Unit, check
 
+SECRET = 0o600  # who reads link.key can speak for the device
+
 
 def build(site: dict) -> dict:
-    """The content of `station.json`.
+    """The content of `station.json`: what is measured, and how.
 
-    site: {"id", "key": 64 hex digits, "link", "buses": [...], "units": [...], "calibrations"?}.
+    site: {"id", "key": 64 hex digits, "link", "buses": [...], "units": [...], "calibrations"?, "inputs"?,
+    "outputs"?, "analogs"?, "counters"?, "alarms"?, "store"?: see wiring.py}.
     A unit: {"bus", "profile", "poll_ms", "unit"? (default: the profile's), "phase_ms"?, "quantities"?
     (default: all), "rename"?: {quantity: channel name}, "timeout_ms"?, "retries"?, "gap_ms"?, "baud"?,
     "parity"?, "stopbits"? (as the instrument was set, when that is not how it leaves the factory)}.
+    "every"?: {quantity: poll_ms} polls some quantities at another pace than the unit's.
     calibrations: {channel: {"id", "points": [[raw, engineering], ...]}}.
     A line's baud, parity and stopbits may be left out: then its units decide.
     Raises ConfigError with every fault in `.faults`, each with what to write instead.
@@ -27,23 +35,67 @@ def build(site: dict) -> dict:
     checked = check(faults, site)
     if checked is None or faults:
         raise fields.fail("site", faults)
-    units = [_unit(unit) for unit in checked.units]
+    units = [entry for unit in checked.units for entry in _entries(unit)]
     _check_load(faults, checked.buses, units)
     _check_hello(faults, checked, units)
     if faults:
         raise fields.fail("site", faults)
     return {
-        "id": checked.id,
-        "key": checked.key,
-        "link": checked.link,
         "buses": checked.buses,
         "units": units,
         "channels": checked.channels,
+        "memory_records": 0,  # as many as the board has room for
+        **checked.wired,
+        "store": checked.store,
     }
 
 
-def _unit(unit: Unit) -> dict:
-    profile, quantities, given = unit.profile, unit.quantities, unit.given
+def files(site: dict) -> dict[str, bytes]:
+    """Every file a new device holds, by name. ConfigError as build()."""
+    station = build(site)  # checks the whole site
+    checked = check([], site)
+    assert checked
+    identity = {"id": site["id"], "link": checked.link}
+    return {
+        "identity.json": _json(identity),
+        "link.key": f"{site['key']}\n".encode(),
+        "station.json": _json(station),
+    }
+
+
+def write(directory: Path | str, site: dict) -> None:
+    """Put a device's files into `directory`, each whole or not at all; link.key for its owner's eyes only.
+
+    Raises ConfigError as build(), OSError when the directory cannot be written.
+    """
+    for name, content in files(site).items():
+        path = Path(directory) / name
+        part = path.with_name(name + ".part")
+        mode = SECRET if name.endswith(".key") else 0o644
+        part.unlink(missing_ok=True)  # whatever its mode was
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+        part.replace(path)
+
+
+def _json(content: dict) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def _entries(unit: Unit) -> list[dict]:
+    """One entry for each pace at which the unit is polled, its own first; blocks are merged within a pace."""
+    own_ms, every = unit.given["poll_ms"], unit.given["every"]
+    paces = [every.get(quantity.id, own_ms) for quantity in unit.quantities]
+    return [
+        _unit(unit, poll_ms, [i for i, pace in enumerate(paces) if pace == poll_ms])
+        for poll_ms in sorted(set(paces), key=lambda pace: (pace != own_ms, pace))
+    ]
+
+
+def _unit(unit: Unit, poll_ms: int, chosen: list[int]) -> dict:
+    """chosen: which of the unit's quantities."""
+    profile, given = unit.profile, unit.given
+    quantities = [unit.quantities[i] for i in chosen]
     statuses = [profile.status(id) for id in dict.fromkeys(id for q in quantities for id in q.statuses)]
     polled = [*quantities, *statuses]
     if profile.link.whole:  # the instrument answers its own blocks only: read what was not chosen, too
@@ -55,8 +107,8 @@ def _unit(unit: Unit) -> dict:
         "bus": given["bus"],
         "unit": given["unit"],
         "profile": profile.name,
-        "poll_ms": given["poll_ms"],
-        "phase_ms": given["phase_ms"],
+        "poll_ms": poll_ms,
+        "phase_ms": given["phase_ms"] % poll_ms,
         "timeout_ms": given["timeout_ms"],
         "retries": given["retries"],
         "gap_ms": given["gap_ms"],
@@ -70,10 +122,13 @@ def _unit(unit: Unit) -> dict:
             for start in profile.starts
         ],
         "reads": [
-            {"function": modbus.TABLES[table], "address": address, "count": count}
+            {"function": modbus_requests.TABLES[table], "address": address, "count": count}
             for table, address, count, _ in blocks
         ],
-        "values": [_value(q, unit.first + i, place[i], statuses) for i, q in enumerate(quantities)],
+        "values": [
+            _value(quantity, unit.first + chosen[i], place[i], statuses)
+            for i, quantity in enumerate(quantities)
+        ],
         "statuses": [
             {
                 "read": place[len(quantities) + i][0],
@@ -117,7 +172,7 @@ def _check_load(faults: list[str], buses: list[dict], units: list[dict]) -> None
                 continue
             busy_ms = sum(start["wait_ms"] for start in unit["start"])
             for read in unit["reads"]:
-                request = modbus.read_pdu(read["function"], read["address"], read["count"])
+                request = modbus_requests.read_pdu(read["function"], read["address"], read["count"])
                 busy_ms += unit["gap_ms"]
                 if bus["kind"] == "rtu":
                     octets = len(request) + 3 + modbus.rtu_reply_length(request)
@@ -133,6 +188,8 @@ def _check_load(faults: list[str], buses: list[dict], units: list[dict]) -> None
 def _check_hello(faults: list[str], site: Site, units: list[dict]) -> None:
     """The device tells its whole channel table in one frame: its longest HELLO has to fit."""
     interval_ms = {value["channel"]: unit["poll_ms"] for unit in units for value in unit["values"]}
+    for row in (*site.wired["analogs"], *site.wired["counters"]):
+        interval_ms[row["channel"]] = row["poll_ms"]
     table = [
         [channel["name"], interval_ms[i], channel["calibration"], channel["points"]]
         for i, channel in enumerate(site.channels)

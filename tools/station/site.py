@@ -11,6 +11,7 @@ from protocol.calibration import check as check_points
 from protocol.errors import ConfigError
 from protocol.messages import CHANNELS_MAX
 from protocol.profile import BAUDS, Profile, Quantity
+from tools.station import wiring
 
 NAME_BYTES_MAX = 32  # of a device or a channel, by messages.cddl
 RETRIES = 2
@@ -32,13 +33,21 @@ _SITE = (
     ("buses", None, _MUST),
     ("units", None, _MUST),
     ("calibrations", None, {}),
+    ("inputs", None, []),
+    ("outputs", None, []),
+    ("analogs", None, []),
+    ("counters", None, []),
+    ("alarms", None, []),
+    ("store", None, {}),
 )
+_POLL_MS = fields.whole(10, 86400000)
 _UNIT = (
     ("bus", fields.identifier, _MUST),
     ("profile", fields.identifier, _MUST),
     ("unit", fields.whole(1, 247), None),
-    ("poll_ms", fields.whole(10, 86400000), _MUST),
+    ("poll_ms", _POLL_MS, _MUST),
     ("phase_ms", fields.whole(0, 86400000), 0),
+    ("every", None, {}),
     ("quantities", fields.list_of(fields.identifier), None),
     ("rename", None, {}),
     ("timeout_ms", fields.whole(10, 60000), None),
@@ -64,7 +73,7 @@ class Unit(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A checked site; `channels` are those of station.json."""
+    """A checked site; `channels`, `wired` (inputs to alarms) and `store` are those of station.json."""
 
     id: str
     key: str
@@ -72,6 +81,8 @@ class Site(NamedTuple):
     buses: list[dict]
     units: list[Unit]
     channels: list[dict]
+    wired: dict[str, list[dict]]
+    store: dict
 
 
 def check(faults: list[str], site: object) -> Site | None:
@@ -95,9 +106,12 @@ def check(faults: list[str], site: object) -> Site | None:
     for bus in buses:
         if bus["kind"] == "rtu":
             _settle_line(faults, bus, [unit for unit in units if unit.given["bus"] == bus["id"]])
-    channels = _channels(faults, units)
+    tables = wiring.read(faults, given)
+    channels = _channels(faults, units, tables)
     _calibrate(faults, channels, given["calibrations"])
-    return Site(given["id"], given["key"], link or {}, buses, units, channels)
+    wired = wiring.number(faults, tables, [channel["name"] for channel in channels])
+    store = wiring.store(faults, given["store"])
+    return Site(given["id"], given["key"], link or {}, buses, units, channels, wired, store)
 
 
 def _list(faults: list[str], where: str, given: object) -> list:
@@ -158,6 +172,17 @@ def _choose(faults: list[str], where: str, given: object, first: int) -> Unit | 
             faults.append(f"{where}.rename.{id}: write {fields.identifier(None)}, at most {NAME_BYTES_MAX}")
     if unit["poll_ms"] and unit["phase_ms"] and unit["phase_ms"] >= unit["poll_ms"]:
         faults.append(f"{where}.phase_ms = {unit['phase_ms']}: write less than poll_ms ({unit['poll_ms']})")
+    every = unit["every"]
+    if not isinstance(every, dict):
+        faults.append(f"{where}.every: write {{ quantity = poll_ms }}")
+        unit["every"] = every = {}
+    for id, poll_ms in every.items():
+        if id not in ids:
+            faults.append(f"{where}.every.{id}: not a chosen quantity, write one of {', '.join(ids)}")
+        if _POLL_MS(poll_ms):
+            faults.append(f"{where}.every.{id} = {poll_ms!r}: write {_POLL_MS(poll_ms)}")
+    if every and profile.starts:
+        faults.append(f"{where}.every: {profile.name} is started by a command before each poll, leave it out")
     for key in ("unit", "timeout_ms", "gap_ms"):
         if unit[key] is None:
             unit[key] = getattr(profile.link, key)
@@ -205,7 +230,7 @@ def _settle_line(faults: list[str], bus: dict, units: list[Unit]) -> None:
                 )
 
 
-def _channels(faults: list[str], units: list[Unit]) -> list[dict]:
+def _channels(faults: list[str], units: list[Unit], tables: dict[str, list[dict]]) -> list[dict]:
     owners: dict[str, str] = {}
     channels = []
     for unit in units:
@@ -217,6 +242,14 @@ def _channels(faults: list[str], units: list[Unit]) -> list[dict]:
                     f'write rename = {{ {quantity.id} = "..." }}, or leave it out of quantities'
                 )
             channels.append({"name": name, "calibration": 0, "points": []})
+    for row in (*tables["analogs"], *tables["counters"]):
+        owner = owners.setdefault(row["channel"], row["where"])
+        if owner is not row["where"]:
+            faults.append(
+                f'{row["where"]}.channel = "{row["channel"]}": exists already ({owner}), write another'
+            )
+            continue
+        channels.append({"name": row["channel"], "calibration": 0, "points": []})
     if len(channels) > CHANNELS_MAX:
         faults.append(f"{len(channels)} channels: write at most {CHANNELS_MAX}, choose quantities")
     return channels

@@ -22,23 +22,24 @@ from tests.protocol.oracles.test_cbor_oracle import values as anything
 
 FOLDER = Path(protocol.__file__).parent
 CDDL = (FOLDER / "messages.cddl").read_text(encoding="utf-8")
-RULES = ("hello", "welcome", "readings", "event", "seal", "ack", "command", "result")
+RULES = ("hello", "welcome", "readings", "event", "seal", "ack", "command", "result", "summary", "now")
 SCHEMAS = {
-    rule: pycddl.Schema(f"root = {rule}\n{CDDL}") for rule in (*RULES, "measured", "absent", "channel")
+    rule: pycddl.Schema(f"root = {rule}\n{CDDL}")
+    for rule in (*RULES, "measured", "absent", "sum-measured", "sum-absent", "channel")
 }
+ROWS = {3: "", 9: "sum-", 10: ""}  # messages that end in rows, and what their rules begin with
 
 
 def cddl_accepts(payload: bytes) -> bool:
     """Whether messages.cddl allows this. Rule by rule: pycddl overlooks choices of arrays within arrays."""
     try:
         fields = cbor2.loads(payload)
-        if type(fields) is not list or not fields or type(fields[0]) is not int or not 1 <= fields[0] <= 8:
+        if type(fields) is not list or not fields or type(fields[0]) is not int or not 1 <= fields[0] <= 10:
             return False
         SCHEMAS[RULES[fields[0] - 1]].validate_cbor(payload)
-        for row in fields[5] if fields[0] == 3 else ():
-            SCHEMAS["absent" if type(row) is list and None in row else "measured"].validate_cbor(
-                cbor2.dumps(row)
-            )
+        for row in fields[-1] if fields[0] in ROWS else ():
+            rule = "absent" if type(row) is list and None in row else "measured"
+            SCHEMAS[ROWS[fields[0]] + rule].validate_cbor(cbor2.dumps(row))
         for channel in fields[7] if fields[0] == 1 else ():
             SCHEMAS["channel"].validate_cbor(cbor2.dumps(channel))
     except (pycddl.ValidationError, cbor2.CBORDecodeError):
@@ -48,9 +49,9 @@ def cddl_accepts(payload: bytes) -> bool:
 
 # What CDDL cannot say (how a thing is encoded, NaN, depth), and what pycddl does not look at.
 UNSEEN = {
-    "type in two bytes": 1,
+    "type in two bytes": 2,
     "boot in two bytes": 1,
-    "count of rows in two bytes": 1,
+    "count of rows in two bytes": 2,
     "count of rows in nine bytes": 1,
     "channel in two bytes": 1,
     "offset in five bytes": 1,
@@ -68,6 +69,13 @@ UNSEEN = {
     "READINGS with a wrong field 5": 1,  # pycddl: 65 rows
     "a row with a wrong field 1": 1,  # pycddl: 2**31 passes for a nint
     "a row with a wrong field 2": 1,  # pycddl: binary64 passes for a float32
+    "SUMMARY with a wrong field 6": 1,  # pycddl: 25 rows
+    "a mean with a wrong field 1": 1,  # pycddl: binary64 passes for a float32
+    "a mean with a wrong field 3": 1,  # same
+    "NOW with a wrong field 1": 2,  # pycddl: .size of a byte string accepts a text, a number
+    "NOW with a wrong field 4": 1,  # pycddl: 65 rows
+    "length of the nonce in two bytes": 1,
+    "a text as the nonce": 1,  # pycddl: .size of a byte string accepts a text
 }
 
 
@@ -108,6 +116,13 @@ def row(draw):
     return (draw(st.integers(0, 255) | st.integers(0, 30)), draw(offsets), raw, quality, draw(halves))
 
 
+@st.composite
+def mean(draw):
+    quality = draw(st.integers(0, len(NAMES) - 1) | st.just(0))
+    raw = [draw(words) if has_value(quality) else None for _ in range(3)]
+    return (draw(st.integers(0, 255)), *raw, draw(st.integers(1, 65535)), quality, draw(halves))
+
+
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 points = st.lists(st.tuples(numbers, numbers), max_size=POINTS_MAX, unique_by=lambda point: point[0]).map(
     sorted
@@ -115,10 +130,12 @@ points = st.lists(st.tuples(numbers, numbers), max_size=POINTS_MAX, unique_by=la
 channels = st.lists(st.tuples(texts(1, 32), words, halves, points.map(tuple)), max_size=5).map(tuple)
 eight = st.binary(min_size=8, max_size=8)
 hash32 = st.binary(min_size=32, max_size=32)
-readings = st.builds(
-    messages.Readings, boots, seqs, counts, flags, st.lists(row(), min_size=1, max_size=64).map(tuple)
-)
+several = st.lists(row(), min_size=1, max_size=64).map(tuple)
+readings = st.builds(messages.Readings, boots, seqs, counts, flags, several)
+means = st.lists(mean(), min_size=1, max_size=24).map(tuple)
 others = st.one_of(
+    st.builds(messages.Summary, boots, seqs, counts, flags, st.integers(1, 60000), means),
+    st.builds(messages.Now, eight, counts, flags, several),
     st.builds(
         messages.Hello,
         st.integers(1, 255),

@@ -9,7 +9,7 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse
 from pymodbus.pdu import bit_message as bits
 from pymodbus.pdu import register_message as regs
 
-from protocol import modbus
+from protocol import modbus, modbus_requests
 from protocol.errors import BadReply, ExceptionReply, ProtocolError
 
 units = st.integers(1, 247)
@@ -32,27 +32,27 @@ def requests(draw):
             3: regs.ReadHoldingRegistersRequest,
             4: regs.ReadInputRegistersRequest,
         }[function](address=address, count=count)
-        ours = modbus.read_pdu(function, address, count)
+        ours = modbus_requests.read_pdu(function, address, count)
     elif function == 5:
         address, on = draw(addresses), draw(st.booleans())
         theirs, ours = (
             bits.WriteSingleCoilRequest(address=address, bits=[on]),
-            modbus.write_coil_pdu(address, on),
+            modbus_requests.write_coil_pdu(address, on),
         )
     elif function == 6:
         address, word = draw(addresses), draw(words)
         theirs = regs.WriteSingleRegisterRequest(address=address, registers=[word])
-        ours = modbus.write_register_pdu(address, word)
+        ours = modbus_requests.write_register_pdu(address, word)
     elif function == 15:
         values = draw(st.lists(st.booleans(), min_size=1, max_size=1968))
         address = draw(st.integers(0, 0x10000 - len(values)))
         theirs = bits.WriteMultipleCoilsRequest(address=address, bits=values)
-        ours = modbus.write_coils_pdu(address, values)
+        ours = modbus_requests.write_coils_pdu(address, values)
     else:
         values = draw(st.lists(words, min_size=1, max_size=123))
         address = draw(st.integers(0, 0x10000 - len(values)))
         theirs = regs.WriteMultipleRegistersRequest(address=address, registers=values)
-        ours = modbus.write_registers_pdu(address, values)
+        ours = modbus_requests.write_registers_pdu(address, values)
     return ours, bytes([function]) + theirs.encode()
 
 
@@ -76,7 +76,7 @@ def test_a_pymodbus_server_decodes_our_requests(request_pair, unit):
 
 @given(st.sampled_from([3, 4]), st.lists(words, min_size=1, max_size=125), units, st.integers(0, 0xFFFF))
 def test_register_replies(function, values, unit, transaction):
-    request = modbus.read_pdu(function, 0, len(values))
+    request = modbus_requests.read_pdu(function, 0, len(values))
     reply = RESPONSES[function](registers=values)
     reply.dev_id, reply.transaction_id = unit, transaction
     adu = FramerRTU(DecodePDU(True)).buildFrame(reply)
@@ -88,7 +88,7 @@ def test_register_replies(function, values, unit, transaction):
 
 @given(st.sampled_from([1, 2]), st.lists(st.booleans(), min_size=1, max_size=2000), units)
 def test_bit_replies(function, values, unit):
-    request = modbus.read_pdu(function, 0, len(values))
+    request = modbus_requests.read_pdu(function, 0, len(values))
     reply = BIT_RESPONSES[function](bits=values + [False] * (-len(values) % 8))
     reply.dev_id = unit
     adu = FramerRTU(DecodePDU(True)).buildFrame(reply)
@@ -145,4 +145,4 @@ def test_a_reply_to_another_request_is_never_accepted(values, unit, data):
     if (other_unit, function, count) == (unit, 3, len(values)):
         return
     with pytest.raises(BadReply):
-        modbus.parse_rtu(adu, other_unit, modbus.read_pdu(function, 0, count))
+        modbus.parse_rtu(adu, other_unit, modbus_requests.read_pdu(function, 0, count))

@@ -1,0 +1,71 @@
+# Who this device is and where its gateway is: identity.json and link.key, written at provisioning.
+#
+# Rule 1: no command writes or reads these two files, so that no configuration, however wrong, cuts the link.
+# Rule 2: what a link or a network needs besides what stands here is the business of the board that opens it.
+# Rule 3: needed once: called through lazy.call and forgotten.
+# Rule 4: a serial link is 8N1, at 115200 baud unless it says otherwise.
+# Rule 5: the other end of a TCP connection is an IPv4 address, never a name: looking one up stops everything.
+
+import binascii
+import json
+
+from protocol import fields
+from protocol.errors import ConfigError
+
+FILE = "identity.json"
+KEY_FILE = "link.key"
+
+_must = fields.MUST
+_tcp = (("host", fields.address, _must), ("port", fields.whole(1, 65535), _must))
+_serial = (
+    ("path", fields.filled, _must),
+    ("baud", fields.whole(300, 3000000), 115200),
+    ("parity", fields.choice(("N", "E", "O")), "N"),
+    ("stopbits", fields.choice((1, 2)), 1),
+)
+_KINDS = {"serial": _serial, "usb": (), "tcp": _tcp, "tls": _tcp}
+
+
+# files: of the board. (id, key, link, network): a text of 1 to 32 bytes, 32 bytes, a table with its kind, a
+# table or None. ConfigError with what to write, where a file is not there or wrong.
+def load(files):
+    given = None
+    read = getattr(files, "read", None) or files.read_file  # a board without files yet
+    try:
+        given = json.loads(read(FILE))
+    except (OSError, ValueError):
+        pass
+    if not isinstance(given, dict):
+        raise ConfigError(f"{FILE} is missing or no JSON table: provision the device again")
+    faults = []
+    name = given.get("id")
+    length = 0
+    try:
+        length = len(name.encode())
+    except (AttributeError, ValueError):
+        pass
+    if not 1 <= length <= 32:
+        faults.append("id: write a text of 1 to 32 bytes")
+    link = given.get("link")
+    kind = link.get("kind") if isinstance(link, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        faults.append("link.kind: write one of serial, tcp, tls, usb")
+    else:
+        for key, check, default in _KINDS[kind]:
+            if key not in link and default is not _must:
+                link[key] = default
+            elif check(link.get(key)):
+                faults.append(f"link.{key}: write {check(link.get(key))}")
+    network = given.get("network")
+    if network is not None and not isinstance(network, dict):
+        faults.append("network: write a table, or leave it out")
+    if faults:
+        raise fields.fail(FILE, faults)
+    key = b""
+    try:
+        key = binascii.unhexlify(read(KEY_FILE).strip())
+    except (OSError, ValueError):
+        pass
+    if len(key) != 32:
+        raise ConfigError(f"{KEY_FILE} is missing or does not hold 64 hexadecimal digits: provision again")
+    return name, key, link, network

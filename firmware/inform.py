@@ -1,0 +1,78 @@
+# Commands that only look: status, log, read. Loaded by commands.py. All: (app, arguments) -> (ok, text,
+# data).
+#
+# status   no arguments                      everything the console shows, in one frame
+# log      {last?: 0 is the newest}          a crash report, and how many there are
+# read     {bus, unit, function, address, count, timeout_ms?}   the registers, asked once, between two polls
+
+import gc
+
+from firmware import crashes
+from protocol import cbor, modbus_requests
+from protocol.errors import ConfigError
+
+_STATUS_MAX = 600  # bytes
+
+
+async def status(app, given):
+    board, store, clock, uplink, watch = app.board, app.store, app.clock, app.uplink, app.watch
+    gc.collect()
+    hello = app.hello()
+    data = {
+        "firmware": hello.firmware,
+        "config": hello.config_hash,
+        "board": board.name,
+        "boot": app.boot,
+        "up_ms": board.station_ticks(),
+        "reset": board.reset_reason,
+        "safe": watch.safe[:160],
+        "time_ms": clock.now(),
+        "told": clock.told,
+        "heap": [board.heap()[0], watch.headroom],
+        "crashes": watch.crashes,
+        "records": [store.emitted, store.acked, store.held, store.discarded, store.flushed, store.thinned],
+        "link": [uplink.losses, uplink.bad_frames, uplink.noise],
+        "fed": [board.longest_feed_ms, board.missed_feeds],
+        "inputs": app.io.status() if app.io else [],
+        "units": [],
+    }
+    units = []
+    for poller in app.pollers:
+        units.extend(poller.status())
+    size = len(cbor.dumps(data))
+    for unit in units:  # as many as fit
+        size += len(cbor.dumps(unit))
+        if size > _STATUS_MAX:
+            break
+        data["units"].append(unit)
+    text = "safe mode: " + watch.safe if watch.safe else "running"
+    return True, text, data
+
+
+async def log(app, given):
+    reports = crashes.load(app.board.files)["reports"]
+    last = (given or {}).get("last", 0)
+    if not reports:
+        return True, "no crash is known", None
+    if type(last) is not int or not 0 <= last < len(reports):
+        raise ConfigError(f"last: write 0 to {len(reports) - 1}")
+    boot, up_ms, text, _ = reports[-1 - last]
+    data = {"boot": boot, "up_ms": up_ms, "reports": len(reports), "text": text}
+    return True, f"boot {boot}, {up_ms // 1000} s after its start", data
+
+
+async def read(app, given):
+    timeout_ms = given.get("timeout_ms", 1000)
+    if type(timeout_ms) is not int or not 10 <= timeout_ms <= 10000:
+        raise ConfigError("timeout_ms: write 10 to 10000")
+    count = given["count"]
+    if type(count) is not int or not 1 <= count <= 125:
+        raise ConfigError("count: write 1 to 125")
+    if type(given["unit"]) is not int or not 0 < given["unit"] < 248:
+        raise ConfigError("unit: write 1 to 247")
+    for poller in app.pollers:
+        if poller.line.id == given["bus"]:
+            pdu = modbus_requests.read_pdu(given["function"], given["address"], count)
+            words = await poller.read(given["unit"], pdu, timeout_ms)
+            return True, f"{len(words)} values", list(words)
+    raise ConfigError("bus: write one of " + ", ".join([poller.line.id for poller in app.pollers]))

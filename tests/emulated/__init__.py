@@ -1,0 +1,1 @@
+"""Firmware and protocol on emulated processors."""

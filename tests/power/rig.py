@@ -1,0 +1,29 @@
+"""Starts a module of this folder inside MicroPython, where littlefs is; reads the counts it prints."""
+
+import json
+import os
+import subprocess
+
+from tests.protocol.test_runtimes import ROOT, interpreter
+
+LONG = bool(os.environ.get("QUANTRAC_LONG"))  # `make promises`: cuts within cuts, more geometries
+HEAP = "64m"
+
+
+def cuts(module: str, *arguments: str, seconds: float = 110) -> dict:
+    """Run `module` in MicroPython with these arguments; its last line is a JSON object, which is returned.
+
+    Fails with everything the module printed when it ends by an exception.
+    """
+    found = interpreter()
+    assert found, "no MicroPython: see CONTRIBUTING.md"
+    done = subprocess.run(
+        [found, "-X", f"heapsize={HEAP}", "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,69 @@
+"""The power goes at every operation of the flash while a device is updated or configured (promise 10)."""
+
+import hashlib
+import json
+
+import pytest
+
+from tests.firmware import update_rig as keys
+from tests.power import rig
+from tools.station import package
+
+SCENARIOS = ("install", "confirm", "revert", "configure")
+# blocks, bytes of a block, bytes of a program operation
+GEOMETRIES = [(64, 4096, 256), *([(128, 2048, 128), (32, 8192, 512), (48, 4096, 1024)] if rig.LONG else [])]
+BROKEN = [
+    ("install", "state first"),
+    ("confirm", "cleared late"),
+    ("configure", "trial last"),
+    ("configure", "in place"),
+]
+SECONDS = 7000 if rig.LONG else 110
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three firmwares as packages with rising counters, and what whole ones look like."""
+    made = tmp_path_factory.mktemp("packages")
+    expected = {}
+    for counter, name in enumerate(("old", "new", "newer"), 1):
+        files = keys.firmware(name)
+        if name == "newer":
+            files["firmware/more.py"] = b"# only here\n"
+        (made / name).write_bytes(keys.make(files, counter=counter, version=str(counter)))
+        expected[name] = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+    (made / "update.pub").write_bytes(package.public_text(keys.key(0)))
+    (made / "expected.json").write_text(json.dumps(expected))
+    return made
+
+
+def run(folder, scenario, geometry, nested=False, broken=()):
+    words = [str(number) for number in geometry]
+    nesting = "nested" if nested else "once"
+    return rig.cuts(
+        "tests.power.update_cuts", scenario, str(folder), *words, nesting, *broken, seconds=SECONDS
+    )
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_after_a_cut_at_every_operation_one_whole_firmware_runs(folder, scenario, geometry, capsys):
+    counts = run(folder, scenario, geometry)
+    assert counts["cuts"] == counts["operations"] >= 15
+    with capsys.disabled():
+        print(f"\n{scenario}, {geometry}: {counts['cuts']} cuts", end="")
+
+
+@pytest.mark.skipif(not rig.LONG, reason="the long run: make promises")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_and_a_second_cut_while_it_comes_back(folder, scenario, capsys):
+    counts = run(folder, scenario, GEOMETRIES[0], nested=True)
+    assert counts["cuts"] == counts["operations"] and counts["nested"] > counts["cuts"]
+    with capsys.disabled():
+        print(f"\n{scenario}: {counts['cuts']} cuts, {counts['nested']} cuts within them", end="")
+
+
+@pytest.mark.parametrize("scenario, broken", BROKEN)
+def test_control_a_device_that_does_it_wrongly_is_caught(folder, scenario, broken):
+    with pytest.raises(AssertionError, match="cut at operation"):
+        run(folder, scenario, GEOMETRIES[0], broken=(broken,))

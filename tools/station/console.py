@@ -1,0 +1,267 @@
+"""`quantrac station console`: what a station says of itself, live, and commands typed to it.
+
+It stands in for the gateway without acknowledging anything, so nothing that it shows is lost to the real one.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import time
+from asyncio import FIRST_COMPLETED
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from protocol import messages
+from protocol.messages import Event, Hello, Now, Readings, Result
+from tools.people import Failure
+from tools.station.link import Station, StationLink, read_key
+
+SHOW_S = 2.0
+"""How often the readings are shown in the plain view, when there are new ones."""
+GREETING_S = 20.0
+"""How long nothing at all may come before that is said: a device that nobody answered greets every 8 s."""
+HELP = """Type a command and its arguments as name=value, such as
+  status | log | log last=1 | read bus=rs485 unit=2 function=3 address=0 count=2 | reboot | safe
+  relay id=pump on=True pulse_ms=500 | sample reason=test | time (this machine's) | quit"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsoleOptions:
+    """What the command line said."""
+
+    port: str
+    key: Path | None = None
+    id: str | None = None
+    seconds: float | None = None
+    json: bool = False
+
+
+def run_console(options: ConsoleOptions) -> int:
+    """Run until `seconds` have passed, the input's end, or Ctrl-C. 0; Failure when no station was heard."""
+    return asyncio.run(_console(options, sys.stdin, sys.stdout))
+
+
+def parse_command(line: str) -> tuple[str, dict | None]:
+    """A typed line as (name, arguments): `read unit=2 count=1` -> ("read", {"unit": 2, "count": 1}).
+
+    Values are Python literals, anything else is a text. ValueError with what to write.
+    """
+    name, *words = line.split()
+    args = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ValueError(f'"{word}": write name=value')
+        try:
+            args[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            args[key] = text
+    if name == "time" and not args:
+        args["time_ms"] = time.time_ns() // 1_000_000
+    return name, args or None
+
+
+async def _console(options: ConsoleOptions, typed: TextIO, out: TextIO) -> int:
+    view = View(options.json, out)
+    key = None if options.key is None else read_key(options.key)
+    async with StationLink(options.port, key, options.id, view.message, view.note) as link:
+        view.link = link
+        if key is None:
+            view.note("without --key FILE only the greeting is seen, and nothing is proven")
+        greet = asyncio.create_task(_greet(link, view))
+        end = asyncio.create_task(asyncio.Event().wait() if key is None else _commands(link, view, typed))
+        shown = asyncio.create_task(view.show_readings())
+        waiting = {greet, end}
+        until = None if options.seconds is None else time.monotonic() + options.seconds
+        try:
+            while end in waiting:
+                left = None if until is None else max(0, until - time.monotonic())
+                done, waiting = await asyncio.wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if not done:  # the time is up
+                    break
+        finally:
+            for task in (greet, end, shown):
+                task.cancel()
+            await asyncio.gather(greet, end, shown, return_exceptions=True)
+        if link.station is None:
+            raise Failure(f"No station was heard on {options.port}.")
+    return 0
+
+
+async def _greet(link: StationLink, view: View) -> None:
+    """Say who is there, and ask for its status: a reason for safe mode may be behind a long backlog."""
+    await link.greeted(GREETING_S)
+    if link.station.proven:
+        with contextlib.suppress(Failure):
+            view.result("status", await link.command("status"))
+
+
+async def _commands(link: StationLink, view: View, typed: TextIO) -> None:
+    """Commands as they are typed, one at a time."""
+    async for line in _lines(typed):
+        if line in ("quit", "exit"):
+            break
+        if line in ("help", "?"):
+            view.note(HELP)
+            continue
+        try:
+            name, args = parse_command(line)
+        except ValueError as error:
+            view.note(str(error))
+            continue
+        try:
+            view.result(name, await link.command(name, args))
+        except Failure as failure:
+            view.note(str(failure))
+    else:
+        if not typed.isatty():  # nobody types: look on until the time is up
+            await asyncio.Event().wait()
+
+
+async def _lines(typed: TextIO) -> AsyncIterator[str]:
+    """Lines that are not empty, as they come."""
+    loop = asyncio.get_running_loop()
+    fd = typed.fileno()
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def readable() -> None:
+        data = os.read(fd, 4096)
+        pieces.put_nowait(data)
+        if not data:
+            loop.remove_reader(fd)
+
+    try:
+        loop.add_reader(fd, readable)
+    except OSError:  # a file or /dev/null, which is always ready
+        while data := os.read(fd, 4096):
+            pieces.put_nowait(data)
+        pieces.put_nowait(b"")
+    held = b""
+    try:
+        while held is not None:
+            data = await pieces.get()
+            *lines, rest = (held + data).split(b"\n")
+            if not data:
+                lines, rest = [rest], None
+            held = rest
+            for line in lines:
+                if text := line.decode("utf-8", "replace").strip():
+                    yield text
+    finally:
+        loop.remove_reader(fd)
+
+
+class View:
+    """Prints what happens: sentences, or with `as_json` one object a line with "what" as its kind."""
+
+    def __init__(self, as_json: bool, out: TextIO) -> None:
+        self.link: StationLink | None = None
+        self._json = as_json
+        self._out = out
+        self._shown: dict[str, Any] = {}
+        self._events: set[tuple[int, int]] = set()
+
+    def note(self, text: str) -> None:
+        self._say("note", {"text": text}, text)
+
+    def message(self, message: Any) -> None:
+        """What the link has believed."""
+        station = self.link.station if self.link else None
+        if isinstance(message, Hello):
+            self._hello(message, station)
+        elif isinstance(message, Event) and (message.boot, message.seq) not in self._events:
+            self._events.add((message.boot, message.seq))
+            kinds = messages.EVENT_NAMES
+            kind = kinds[message.kind] if message.kind < len(kinds) else str(message.kind)
+            when = _when(message.time_ms, bool(message.clock))
+            fields = {"kind": kind, "detail": _plain(message.detail), "boot": message.boot, "t": when}
+            self._say("event", fields, f"{when}  {kind}  {message.detail}")
+        elif isinstance(message, Readings | Now) and self._json:
+            self._readings(station)
+
+    async def show_readings(self) -> None:
+        """The plain view shows them now and then, not with every frame."""
+        while True:
+            await asyncio.sleep(SHOW_S)
+            if self.link and self.link.station:
+                self._readings(self.link.station)
+
+    def result(self, name: str, result: Result) -> None:
+        data = _plain(result.data)
+        fields = {"name": name, "ok": result.ok, "text": result.text, "data": data}
+        text = f"{name}: {'' if result.ok else 'refused: '}{result.text}"
+        if isinstance(data, dict):
+            text += "".join(f"\n  {key:10} {value}" for key, value in data.items())
+        elif data is not None:
+            text += f"\n  {data}"
+        self._say("result", fields, text)
+        if name == "status" and isinstance(data, dict):
+            safe = str(data.get("safe") or "")
+            if safe:
+                full = (self.link.station.safe_mode if self.link and self.link.station else None) or safe
+                self._say("safe", {"reason": full}, f"SAFE MODE: {full}")
+
+    def _hello(self, hello: Hello, station: Station | None) -> None:
+        fields = {
+            "id": hello.device,
+            "firmware": hello.firmware,
+            "boot": hello.boot,
+            "reset": hello.reset,
+            "config": hello.config_hash.hex(),
+            "channels": [name for name, _, _, _ in hello.channels],
+            "proven": bool(station and station.proven),
+        }
+        if self._shown.get("hello") == fields:
+            return
+        self._shown["hello"] = fields
+        proven = "" if fields["proven"] else " (not proven: no key)"
+        self._say(
+            "station",
+            fields,
+            f"{hello.device}{proven}: {hello.firmware}, boot {hello.boot} after {hello.reset}, "
+            f"channels: {', '.join(fields['channels']) or 'none'}",
+        )
+
+    def _readings(self, station: Station) -> None:
+        for name, reading in station.readings.items():
+            if self._shown.get(name) == reading:
+                continue
+            self._shown[name] = reading
+            when = _when(reading.time_ms, reading.told)
+            fields = {"channel": name, "t": when, "raw": reading.raw, "value": reading.value}
+            fields["quality"] = reading.quality
+            value = "-" if reading.value is None else f"{reading.value:.6g}"
+            self._say("reading", fields, f"{when}  {name:20} {value:>12}  {reading.quality}")
+
+    def _say(self, what: str, fields: dict[str, Any], text: str) -> None:
+        line = json.dumps({"what": what, **fields}, ensure_ascii=False) if self._json else text
+        print(line, file=self._out, flush=True)
+
+
+def _when(time_ms: int, told: bool) -> str:
+    if not told:
+        return f"+{time_ms / 1000:.1f} s"
+    return (
+        datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def _plain(data: Any) -> Any:
+    """As JSON has it: bytes as hex."""
+    if isinstance(data, bytes):
+        return data.hex()
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    return data

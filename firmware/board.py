@@ -9,7 +9,8 @@
 #   repl                      the reset was to free the prompt: return from main() at once, arm no watchdog
 #   flash_stops_uart          writing flash loses bytes that come in on a UART meanwhile
 #   files                     a Files (files.py)
-#   ticks_ms(), ticks_diff(a, b)   real ms for time-outs; they may wrap, so compare with ticks_diff only
+#   ticks_ms(), ticks_us(), ticks_diff(a, b)   real time for time-outs; they may wrap, so compare with
+#                             ticks_diff only
 #   station_ticks()           ms since start in the station's time, never wraps, never runs backwards
 #   station_speed()           station ms per real ms: 1, except in simulation
 #   real_ms(station_ms)       real ms in which that much station time passes, from now, rounded up

@@ -94,8 +94,8 @@ class Station:
             store.event(messages.SAFE_MODE, safe)
         self.watch.told_before()
 
-    # name, coroutine function, ms within which it reports. None: it is not supervised, as installing an update
-    # takes minutes.
+    # name, coroutine function, ms within which it reports. None: not supervised: installing an update takes
+    # minutes.
     def tasks(self):
         slow_ms = 30000 + max([unit.timeout_ms for unit in self.config.units] or [0])
         table = [("poller " + poller.line.id, poller.run, slow_ms) for poller in self.pollers]

@@ -40,7 +40,7 @@ RETRY_MS_MAX = const(600000)
 GONE_FILE = (
     "state/gone"  # [boot, number up to which all is gone, ranges, ranges told, boot, first, last event]
 )
-_TICK_MS = const(100)
+_TICK_MS = const(250)
 _FLUSH = const(1)
 _REMOVE = const(2)
 _NOTE = const(3)

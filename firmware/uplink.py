@@ -10,6 +10,7 @@
 # Rule 5: every connection begins with a zero byte, which ends whatever half frame the line still holds.
 # Rule 6: results of commands go first. While what is sent is old (a backlog after an outage), the newest
 #         readings go along every few seconds, as a NOW: the page at the gateway shows the present.
+# Rule 7: records wait HOLD_MS for company: a frame and its acknowledgement cost a board more than the rows.
 
 import asyncio
 
@@ -22,7 +23,9 @@ READ_BYTES = 128  # an ACK takes 100
 WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so long is not there
 SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
 ANSWER_MS = 10000  # taken for the age of an answer to nobody knows what
-NAP_MS = 250  # how often the session's own clocks (repeat, time-out, pause) are looked at
+NAP_MS = 500  # how often the session's own clocks (repeat, time-out, pause) are looked at
+HOLD_MS = 500  # station time that records may wait for others, to share a frame and its acknowledgement
+ROWS = 24  # a full frame
 BEHIND_MS = 10000  # records this old are a backlog
 NOW_MS = 5000
 
@@ -50,11 +53,20 @@ class Uplink:
         self._wake = asyncio.Event()
         self._heard_at = 0
         self._left = []  # (last sequence, or 0 for HELLO; ticks when it left first), not acknowledged
-        store.on_put = self._wake.set
+        self._puts = 0  # records since all was sent, and when the first of them came
+        self._put_at = 0
+        store.on_put = self._put
 
     @property
     def noise(self):
         return self._decoder.noise
+
+    def _put(self):
+        if not self._puts:
+            self._put_at = self._board.ticks_ms()
+        self._puts += 1
+        if self._puts >= ROWS:
+            self._wake.set()
 
     def answer(self, result):
         self.results.append(result)
@@ -112,7 +124,8 @@ class Uplink:
                     await board.sleep_ms(0)
                     continue
                 try:
-                    await asyncio.wait_for(self._wake.wait(), NAP_MS / 1000)
+                    nap_ms = max(20, NAP_MS // self._board.station_speed())
+                    await asyncio.wait_for(self._wake.wait(), nap_ms / 1000)
                 except asyncio.TimeoutError:  # noqa: UP041
                     pass
         finally:
@@ -129,8 +142,14 @@ class Uplink:
                 recent = self._store.recent()
                 if recent:
                     return messages.Now(self._nonce, *recent)
+            if 0 < self._puts < ROWS and not self._behind:
+                waited_ms = self._board.ticks_diff(now, self._put_at) * self._board.station_speed()
+                if 0 <= waited_ms < HOLD_MS:
+                    return None
         message = self._session.next(now)
-        if message is not None:
+        if message is None:
+            self._puts = 0
+        else:
             self._note(message, now)
         return message
 

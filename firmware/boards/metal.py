@@ -98,6 +98,7 @@ class Metal(Common):
     # ---- time
 
     ticks_ms = staticmethod(time.ticks_ms)
+    ticks_us = staticmethod(time.ticks_us)
     ticks_diff = staticmethod(time.ticks_diff)
     sleep_ms = staticmethod(asyncio.sleep_ms)
 

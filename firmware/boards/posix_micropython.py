@@ -14,6 +14,7 @@ from firmware.lazy import call
 
 TLS = "firmware.boards.tls"
 ticks_ms = time.ticks_ms
+ticks_us = time.ticks_us
 ticks_diff = time.ticks_diff
 sleep_ms = asyncio.sleep_ms
 getenv = os.getenv

@@ -51,6 +51,7 @@ class Board(Common):
     # ---- time
 
     ticks_ms = staticmethod(posix.ticks_ms)
+    ticks_us = staticmethod(posix.ticks_us)
     ticks_diff = staticmethod(posix.ticks_diff)
     sleep_ms = staticmethod(posix.sleep_ms)  # pyright: ignore[reportArgumentType]
 

@@ -5,6 +5,7 @@
 #         within ten minutes end in safe mode, which has the link, the commands and what can be measured.
 # Rule 2: what is needed only here is loaded for the call and forgotten, and before the parts that stay: a
 #         board has no room for both.
+#         What a crash has left on flash, and nobody can read, is set aside at the third failure, not deleted.
 # Rule 3: a configuration that is on trial and cannot be used is taken back by the next start (trial.py).
 
 import asyncio
@@ -41,7 +42,7 @@ def _station(board, identity):
     safe, events = call("firmware.crashes", "begin", files, boot, board.reset_reason)
     config, why = _configuration(files)
     if why and call("firmware.trial", "failed", files, why, True):
-        board.reset("crash: the configuration on trial")
+        board.reset("former configuration asked")
     call("firmware.calibrations", "apply", files, config.channels)
 
     from firmware.station import Station
@@ -51,8 +52,14 @@ def _station(board, identity):
         return Station(board, identity, config, boot, safe or why, passes, events)
     except ConfigError as error:
         why = str(error)
+    except Exception as error:  # what is kept on flash makes it fail: at the third time it is set aside
+        board.crash(error)
+        call("firmware.crashes", "record", files, boot, board.station_ticks(), "start", error, True)
+        if safe:
+            call("firmware.crashes", "set_aside", files, boot)
+        board.reset("crash: start")
     if call("firmware.trial", "failed", files, why, True):
-        board.reset("crash: the configuration on trial")
+        board.reset("former configuration asked")
     config = call("firmware.config", "parse", _NOTHING)
     return Station(board, identity, config, boot, why, passes, events)
 

@@ -130,12 +130,12 @@ def _lines(error):
 
     out = io.StringIO()
     if hasattr(sys, "print_exception"):
-        sys.print_exception(error, out)
+        sys.print_exception(error, out)  # pyright: ignore[reportArgumentType]
     else:
         import traceback
 
         traceback.print_exception(error, file=out)
-    lines = [line.strip() for line in out.getvalue().strip().split("\n")]
+    lines = [line.strip() for line in out.getvalue().strip().split("\n")]  # pyright: ignore[reportAttributeAccessIssue]
     lines.reverse()
     return " | ".join([line for line in lines if not line.startswith(("Traceback", "^", "~"))])
 
@@ -152,6 +152,18 @@ def sent(files):
     for report in table["reports"]:
         report[3] = True
     _save(files, table)
+
+
+# What of the store makes a start or the link fail: out of its way, for somebody to look at. Its notes first;
+# the records, which then are not sent, when there are no notes, or at once (records).
+def set_aside(files, boot, records=False):
+    for name in ("state/gone", "state/move", "log"):
+        try:
+            files.rename(name, f"{name}.{boot:08x}")
+        except OSError:
+            continue  # there is none
+        if not records:
+            break
 
 
 # Ten minutes without a fault. Events.

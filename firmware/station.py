@@ -210,6 +210,7 @@ class Station:
         for _, task in running:
             task.cancel()
         await self.board.sleep_ms(0)
+        call("firmware.crashes", "up", self.board.files)  # no start that died
         self._print(True)
 
     def _supervised(self, run, alive):

@@ -340,9 +340,11 @@ class Store:
         if self._segments:
             self._segments = None
             self._count()
-            name = f"log.{self.boot:08x}"
-            self._files.rename("log", name)
-            self.event(messages.FLASH_FAULT, f"stored records cannot be read: they are in {name}")
+            call("firmware.crashes", "set_aside", self._files, self.boot, True)
+            self.event(
+                messages.FLASH_FAULT,
+                f"stored records make the firmware fail: set aside as log.{self.boot:08x}",
+            )
 
     # Acknowledgements come: the link is there.
     def link_heard(self):

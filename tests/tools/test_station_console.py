@@ -19,7 +19,7 @@ from tools.station.link import StationLink, read_key
 
 
 async def console(*arguments, typed=b"", seconds=30):
-    """(status, objects on stdout, stderr) of a console process; `typed` is followed by "quit"."""
+    """(status, objects on stdout, stderr) of a console process to which `typed` is typed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tools.cli", "station", "console", *map(str, arguments), "--json",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -59,10 +59,10 @@ def test_a_technician_looks_and_asks(tmp_path):
     async def main():
         async with Bench(tmp_path) as bench:
             typed = (
-                b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\nlog last\nquit\n"
+                b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\nlog x\n"
             )
             status, lines, errors = await console(
-                "--port", bench.port, "--key", bench.directory / "link.key", typed=typed
+                "--port", bench.port, "--key", bench.directory / "link.key", "--seconds", 6, typed=typed
             )
             assert status == 0, errors
             (hello,) = of(lines, "station")
@@ -87,6 +87,7 @@ def test_nothing_that_is_shown_is_lost_to_the_gateway(tmp_path):
             async with StationLink(str(bench.port), KEY) as link:
                 await link.greeted()
                 assert await link.wait(lambda: len(link.station.readings) == 2, 20)
+                await asyncio.sleep(8)  # beyond the pause that the link asks for: everything is sent again
                 assert (await link.command("status")).ok
                 boot = link.station.hello.boot
             gateway = Gateway()
@@ -103,7 +104,7 @@ def test_a_broken_configuration_is_safe_mode_with_its_reason(tmp_path):
     async def main():
         async with Bench(tmp_path, memory_records="many") as bench:
             status, lines, errors = await console(
-                "--port", bench.port, "--key", bench.directory / "link.key", typed=b"status\nquit\n"
+                "--port", bench.port, "--key", bench.directory / "link.key", "--seconds", 6, typed=b"status\n"
             )
             assert status == 0, errors
             (safe,) = {line["reason"] for line in of(lines, "safe")}

@@ -100,8 +100,8 @@ async def _console(options: ConsoleOptions, typed: TextIO, out: TextIO) -> int:
 
 async def _greet(link: StationLink, view: View) -> None:
     """Say who is there, and ask for its status: a reason for safe mode may be behind a long backlog."""
-    await link.greeted(GREETING_S)
-    if link.station.proven:
+    station = await link.greeted(GREETING_S)
+    if station.proven:
         with contextlib.suppress(Failure):
             view.result("status", await link.command("status"))
 
@@ -186,7 +186,7 @@ class View:
             when = _when(message.time_ms, bool(message.clock))
             fields = {"kind": kind, "detail": _plain(message.detail), "boot": message.boot, "t": when}
             self._say("event", fields, f"{when}  {kind}  {message.detail}")
-        elif isinstance(message, Readings | Now) and self._json:
+        elif isinstance(message, Readings | Now) and self._json and station:
             self._readings(station)
 
     async def show_readings(self) -> None:

@@ -57,15 +57,15 @@ class Station:
 
     id: str
     proven: bool
-    hello: Hello | None = None
+    hello: Hello
     readings: dict[str, Reading] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     @property
     def safe_mode(self) -> str | None:
         """Why it is in safe mode, as its events of this start say; None when they do not."""
-        boot = self.hello.boot if self.hello else None
-        reasons = [e.detail for e in self.events if e.kind == messages.SAFE_MODE and e.boot == boot]
+        kind, boot = messages.SAFE_MODE, self.hello.boot
+        reasons = [event.detail for event in self.events if event.kind == kind and event.boot == boot]
         return str(reasons[-1]) if reasons else None
 
 
@@ -110,7 +110,7 @@ class StationLink:
         self._waiting: dict[int, asyncio.Future[Result]] = {}
         self._counter = 0
         self._changed = asyncio.Event()
-        self._closers: list[Callable[[], None]] = []
+        self._closers: list[Callable[[], object]] = []
 
     async def __aenter__(self) -> StationLink:
         if self.port.startswith("tcp://"):
@@ -229,36 +229,30 @@ class StationLink:
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Hello):
-            if self.station is None or self.station.hello is None or self.station.hello.boot != message.boot:
-                self.station = Station(message.device, self._key is not None)
+            if self.station is None or self.station.hello.boot != message.boot:
+                self.station = Station(message.device, self._key is not None, message)
             self.station.hello = message
             self.send(Welcome(messages.VERSION, message.nonce, 0, 0, _now_ms(), False))
-        elif self.station is None or self.station.hello is None:
+        elif self.station is None:
             return  # from before our greeting
         elif isinstance(message, Readings | Now):
-            self._note(message)
-            if isinstance(message, Readings):
-                self._hold_off()
-        elif isinstance(message, Event):
-            if message not in self.station.events:
-                self.station.events.append(message)
-            self._hold_off()
-        elif isinstance(message, Summary):
-            self._hold_off()
+            self._note(message, self.station)
+        elif isinstance(message, Event) and message not in self.station.events:
+            self.station.events.append(message)
         elif isinstance(message, Result):
             waiting = self._waiting.pop(message.id, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
+        if self.station is not None and isinstance(message, Readings | Event | Summary):
+            self._hold_off(self.station.hello)
         self._changed.set()
         self._on_message(message)
 
-    def _hold_off(self) -> None:
+    def _hold_off(self, hello: Hello) -> None:
         """Ask for a pause, at the position that the device itself declared: nothing is claimed to be held."""
-        hello = self.station.hello
         self.send(Ack(hello.nonce, hello.store_boot, hello.store_seq - 1, _now_ms(), False, PAUSE_MS))
 
-    def _note(self, message: Readings | Now) -> None:
-        station = self.station
+    def _note(self, message: Readings | Now, station: Station) -> None:
         for channel, offset_ms, bits, quality, _ in message.rows:
             if channel >= len(station.hello.channels):
                 continue
@@ -291,7 +285,8 @@ class StationLink:
 
     async def greeted(self, seconds: float = 15.0) -> Station:
         """The station, once it has greeted. Failure with what to look at when it does not."""
-        if await self.wait(lambda: self.station is not None and self.station.hello is not None, seconds):
+        await self.wait(lambda: self.station is not None, seconds)
+        if self.station is not None:
             return self.station
         if self.strangers:
             what = f"{self.strangers} frames came with another key or id: check --key and --id"
@@ -307,14 +302,13 @@ class StationLink:
         """Have a command done, once. Failure when no answer comes; a refusal is a Result like others."""
         if self._key is None:
             raise UsageError("A command needs the station's link key: write --key FILE.")
-        for _ in range(4):
+        while True:
             self._counter = max(self._counter + 1, _now_ms())
             result = await self._ask(Command(self._counter, self._counter & 0x7FFFFFFF, name, args), seconds)
             needed = result.data if not result.ok and f"{self._counter} was used" in result.text else None
             if not isinstance(needed, int):
                 return result
-            self._counter = needed - 1
-        return result
+            self._counter = needed - 1  # each round is above the one before, so this ends
 
     async def _ask(self, command: Command, seconds: float) -> Result:
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

@@ -94,15 +94,15 @@ class Station:
             store.event(messages.SAFE_MODE, safe)
         self.watch.told_before()
 
-    # name, coroutine function, ms within which it reports. None: not supervised: installing an update takes
+    # name, coroutine function, ms within which it reports. 0: not supervised: installing an update takes
     # minutes.
     def tasks(self):
         slow_ms = 30000 + max([unit.timeout_ms for unit in self.config.units] or [0])
         table = [("poller " + poller.line.id, poller.run, slow_ms) for poller in self.pollers]
         table.append(("store", self.store.run, slow_ms))
         table.append(("uplink", self._link, 90000))
-        table.append(("commands", self._command, None))
-        table.append(("report", self._report, None))
+        table.append(("commands", self._command, 0))
+        table.append(("report", self._report, 0))
         if self.io:
             table.append(("io", self.io.run, slow_ms))
         if self.loops:

@@ -58,9 +58,7 @@ class Bench:
 def test_a_technician_looks_and_asks(tmp_path):
     async def main():
         async with Bench(tmp_path) as bench:
-            typed = (
-                b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\nlog x\n"
-            )
+            typed = b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\nlog x\n"
             status, lines, errors = await console(
                 "--port", bench.port, "--key", bench.directory / "link.key", "--seconds", 6, typed=typed
             )

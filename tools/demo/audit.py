@@ -57,8 +57,9 @@ def count_journal(path: Path, device: str, link_key: bytes, only: str = "") -> J
                 count.readings += len(message.rows)
             elif isinstance(message, messages.Summary):  # each row stands for so many readings
                 count.readings += sum(row[4] for row in message.rows)
-            boot, first, last = span(message)
-            _add(count, (source, boot), range(first, last + 1))
+            if names := span(message):
+                boot, first, last = names
+                _add(count, (source, boot), range(first, last + 1))
             if last_ms is not None:
                 count.last_ms = max(count.last_ms or 0, last_ms)
         count.windows, count.last_window_ms = connection.execute(

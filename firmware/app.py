@@ -5,8 +5,9 @@
 #         within ten minutes end in safe mode, which has the link, the commands and what can be measured.
 # Rule 2: what is needed only here is loaded for the call and forgotten, and before the parts that stay: a
 #         board has no room for both.
-#         What a crash has left on flash, and nobody can read, is set aside at the third failure, not deleted.
 # Rule 3: a configuration that is on trial and cannot be used is taken back by the next start (trial.py).
+# Rule 4: what makes a station fail in the making is found by leaving it out, from the third crash on: first
+#         the configuration, then what the store has on flash, piece by piece; set aside, not deleted.
 
 import asyncio
 import sys
@@ -17,6 +18,7 @@ from protocol.errors import ConfigError
 
 FILE = "station.json"
 OLD_FILE = "station.old"
+DOG_MS = 8000  # as in starter.py
 _NOTHING = (
     b'{"buses":[],"units":[],"channels":[],"memory_records":0,"inputs":[],"outputs":[],"analogs":[],'
     b'"counters":[],"alarms":[],"store":{"thin_at":0.5}}'
@@ -31,19 +33,21 @@ def _configuration(files):
             return call("firmware.config", "parse", files.read(name)), why
         except ConfigError as error:
             why = why or str(error)
-        except OSError as error:
-            why = why or f"{FILE} cannot be read: {error}"
+        except Exception as error:  # not there, or more than there is memory for
+            why = why or f"{FILE} cannot be read: {error!r}"
     return call("firmware.config", "parse", _NOTHING), why
 
 
 def _station(board, identity):
     files = board.files
     boot = board.next_boot()
+    board.watchdog(DOG_MS)  # the starter has armed it already: from here on it can be fed
     safe, events = call("firmware.crashes", "begin", files, boot, board.reset_reason)
     config, why = _configuration(files)
     if why and call("firmware.trial", "failed", files, why, True):
         board.reset("former configuration asked")
     call("firmware.calibrations", "apply", files, config.channels)
+    board.feed()
 
     from firmware.station import Station
 
@@ -52,16 +56,22 @@ def _station(board, identity):
         return Station(board, identity, config, boot, safe or why, passes, events)
     except ConfigError as error:
         why = str(error)
-    except Exception as error:  # what is kept on flash makes it fail: at the third time it is set aside
+    except Exception as error:
         board.crash(error)
         call("firmware.crashes", "record", files, boot, board.station_ticks(), "start", error, True)
-        if safe:
-            call("firmware.crashes", "set_aside", files, boot)
-        board.reset("crash: start")
+        if not safe:
+            board.reset("crash: start")
+        why = safe  # the third time: without a configuration
     if call("firmware.trial", "failed", files, why, True):
         board.reset("former configuration asked")
     config = call("firmware.config", "parse", _NOTHING)
-    return Station(board, identity, config, boot, why, passes, events)
+    try:
+        return Station(board, identity, config, boot, why, False, events)
+    except Exception as error:  # then what is kept on flash makes it fail: out of the way with it
+        board.crash(error)
+        if safe:
+            call("firmware.crashes", "set_aside", files, boot)
+        board.reset("crash: start")
 
 
 def main():

@@ -20,10 +20,10 @@
 #   heap()                    (bytes free, bytes allocated); (0, 0) where nobody knows
 #   random_bytes(n)
 #   next_boot(above=0)        a number of this start that is new, and above `above`; kept before it returns.
-#                             One more than the last. Where none is kept (a new board, wiped flash): drawn by
-#                             chance, 1 to 2**24. Numbers from 1 would be those of the device's former life:
-#                             the gateway's "I hold everything up to (1, 200)" would free records of this life
-#                             that were never sent.
+#                             One more than the last. Where none is kept (a new board, wiped flash), or no
+#                             number: drawn by chance, 1 to 2**24. Numbers from 1 would be those of the
+#                             device's former life: the gateway's "I hold everything up to (1, 200)" would
+#                             free records of this life that were never sent.
 #   read_file(name), write_file(name, data)   files.read and files.replace
 #   watchdog(ms)              arms it: from now on feed() at least so often (RP2: 8,388 ms at most), for ever
 #   feed()                    also counts, on every board: longest_feed_ms, missed_feeds

@@ -5,7 +5,8 @@
 #
 # Rule 1: a command acts once. Its counter (Unix ms of the sender) has to be above that of the last one, and
 #         is kept before anything is done. The last command again, with its counter and id, gets the last
-#         answer again. Any other is refused, with the counter that is needed in data.
+#         answer again. Any other is refused, with the counter that is needed in data. So is one of more than
+#         ten minutes ago, where the time is known: somebody may have held it up.
 # Rule 2: what changes nothing (QUIET) is not worth a write to flash: the counter of those is kept in memory.
 # Rule 3: every command is answered; whatever is wrong with its arguments is a sentence.
 # Rule 4: no argument is ever part of a file's name. link.key, seal.key and identity.json are known to
@@ -39,7 +40,7 @@ _ELSEWHERE = {
     "config": "firmware.change",
 }
 _HERE = ("time", "relay", "sample", "reboot", "repl", "safe")
-_LOST_MS = 600000  # where the counter is lost and the time known: nothing older than that
+_OLD_MS = 600000
 _DATA_MAX = 620  # bytes: with a text of 256 in one frame, whatever the device's name
 _TEXT_MAX = 250
 
@@ -54,9 +55,12 @@ async def run(app, command):
         try:
             app.counter = int(files.read(FILE))
         except (OSError, ValueError):  # the first one, or flash has lost it
-            app.counter = app.clock.now() - _LOST_MS if app.clock.told else 0
-    if counter <= app.counter:
-        return False, f"counter {counter} was used: write {app.counter + 1} or more", app.counter + 1
+            app.counter = 0
+    least = app.counter + 1
+    if app.clock.told:
+        least = max(least, app.clock.now() - _OLD_MS)
+    if counter < least:
+        return False, f"counter {counter} was used or is old: write {least} or more", least
     known = name in _HERE or name in _ELSEWHERE
     if known and name not in QUIET:
         try:

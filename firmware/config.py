@@ -15,7 +15,7 @@
 #
 # A table is "name check limits; ...". Checks, with ? where null will do:
 #   i whole number from, to    f number from, to    z number other than 0    c one of these texts
-#   t text    T text that is not empty    n small letters, digits, - and _    a IPv4 address
+#   t text    T text that is not empty, to so many bytes    n small letters, digits, - and _    a IPv4 address
 #   l list    d table    w list of whole numbers from, to    x looked at elsewhere
 
 import hashlib
@@ -23,6 +23,7 @@ import json
 from collections import namedtuple
 
 from protocol import calibration, modbus_requests, quality, registers
+from protocol._compat import bytes_of
 from protocol.errors import ConfigError
 from protocol.messages import CHANNELS_MAX
 
@@ -64,7 +65,7 @@ _VALUE = (
 _STATUS = (
     "read i 0 100;at i 0 2000;type c int16 uint16 int32 uint32;mask i 0 4294967295;values d;otherwise i 0 11"
 )
-_CHANNEL = "name T;calibration i 0 65535;points l"
+_CHANNEL = "name T 1 32;calibration i 0 65535;points l"
 _STORE = "thin_at f 0.05 0.95"
 _ROWS = (
     (
@@ -117,6 +118,10 @@ def parse(data):
     sources = {}  # of channels, likewise
     channels = _list(faults, "channels", top[2], _channel)
     n = len(channels)
+    names = [channel and channel.name for channel in channels]
+    for i, name in enumerate(names):
+        if name and name in names[:i]:
+            faults.append(f"channels[{i}].name: there is one of this name already, write another")
     if n > CHANNELS_MAX:
         faults.append(f"channels: write at most {CHANNELS_MAX}")
     buses = _list(faults, "buses", top[0], _bus)
@@ -127,7 +132,7 @@ def parse(data):
                 faults.append(f"buses[{i}].id: there is one of this name already, write another")
             for word in bus.get("path", "").split()[1:]:
                 number = word[word.find("=") + 1 :]
-                if number and not number.strip("0123456789"):
+                if 0 < len(number) < 9 and not number.strip("0123456789"):
                     _once(faults, pins, f"buses[{i}].path", int(number))
     units = _list(faults, "units", top[1], _unit)
     for i, unit in enumerate(units):
@@ -199,7 +204,7 @@ def _read(faults, where, given, spec):
         row.append(value)
     for key in given:
         if key not in known and len(faults) < _FAULTS_MAX:
-            faults.append(f"{dot}{key[:40]}: unknown, write one of {', '.join(known)}")
+            faults.append(f"{dot}{repr(key)[1:-1][:40]}: unknown, write one of {', '.join(known)}")
     return row
 
 
@@ -247,7 +252,13 @@ def _wrong(value, check, limits):
         return None
     else:
         wanted = "a text" if check == "t" else "a text that is not empty"
-        good = text and (check == "t" or value.strip())
+        if high:
+            wanted += f", of at most {high} bytes"
+        good = False
+        try:
+            good = text and len(bytes_of(value)) <= int(high or "99999") and (check == "t" or value.strip())
+        except ValueError:  # half of a letter: it could not be sent
+            pass
     return None if good else wanted
 
 
@@ -361,7 +372,7 @@ def _unit(faults, where, given):
         words = {}
         for key, why in status[4].items():
             if not key or key.strip("0123456789") or _wrong(why, "i", (0, len(quality.NAMES) - 1)):
-                faults.append(f"{place}.values.{key[:40]}: write a number as key and a quality")
+                faults.append(f"{place}.values.{repr(key)[1:-1][:40]}: write a number as key and a quality")
             else:
                 words[int(key)] = why
         status[4] = words

@@ -13,6 +13,10 @@ class Files:
     def __init__(self, directory):
         self._directory = directory.rstrip("/") + "/"
 
+    # Called now and then by what takes long. Boards feed their watchdog in it.
+    def feed(self):
+        pass
+
     def path(self, name):
         return self._directory + name
 

@@ -23,7 +23,8 @@ _serial = (
     ("parity", fields.choice(("N", "E", "O")), "N"),
     ("stopbits", fields.choice((1, 2)), 1),
 )
-_KINDS = {"serial": _serial, "usb": (), "tcp": _tcp, "tls": _tcp}
+_tls = _tcp + (("ca", fields.filled, _must),)  # noqa: RUF005 (small)
+_KINDS = {"serial": _serial, "usb": (), "tcp": _tcp, "tls": _tls}
 
 
 # files: of the board. (id, key, link, network): a text of 1 to 32 bytes, 32 bytes, a table with its kind, a

@@ -33,18 +33,18 @@ async def status(app, given):
         "records": [store.emitted, store.acked, store.held, store.discarded, store.flushed, store.thinned],
         "link": [uplink.losses, uplink.bad_frames, uplink.noise],
         "fed": [board.longest_feed_ms, board.missed_feeds],
-        "inputs": app.io.status() if app.io else [],
+        "inputs": [],
         "units": [],
     }
-    units = []
+    rows = [("inputs", row) for row in (app.io.status() if app.io else ())]
     for poller in app.pollers:
-        units.extend(poller.status())
-    size = len(cbor.dumps(data))
-    for unit in units:  # as many as fit
-        size += len(cbor.dumps(unit))
+        rows.extend([("units", row) for row in poller.status()])
+    size = len(cbor.dumps(data)) + 4
+    for name, row in rows:  # as many as fit
+        size += len(cbor.dumps(row))
         if size > _STATUS_MAX:
             break
-        data["units"].append(unit)
+        data[name].append(row)
     text = "safe mode: " + watch.safe if watch.safe else "running"
     return True, text, data
 

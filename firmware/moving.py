@@ -6,6 +6,9 @@
 #         if it had them. So all boots that we hold move above it, in their order, before we greet again.
 # Rule 3: MOVE_FILE says what is being moved, until it is done. Whoever keeps the boot number takes the new
 #         one after that, not before.
+# Rule 4: a life that cannot read the flash sends its own records all the same, and the next life's WELCOME
+#         would free what is stored as if it had been sent before. So APART_FILE keeps how far the gateway was
+#         then, and when the flash can be read again, all that it holds moves above, as by rule 2.
 
 import json
 
@@ -14,6 +17,7 @@ from firmware.store import GONE_FILE
 from protocol._compat import const
 
 MOVE_FILE = "state/move"  # [[boot, its new number], ...]
+APART_FILE = "state/apart"  # [boot, number]
 _BLOCK = const(4096)
 _SEGMENTS = const(64)  # so many fill the flash, whatever its size
 _BYTES_MAX = const(16777216)
@@ -38,13 +42,17 @@ def scan(segments, files, reserve):
         else:
             last = first - 1
             at = 0
-            with open(files.path(name_of(boot, first)), "rb") as file:
-                while True:
-                    batch = segments.batch(file, at)
-                    if batch is None:
-                        break
-                    last = first + batch[2] + batch[1] - 1
-                    at = batch[4]
+            files.feed()
+            try:
+                with open(files.path(name_of(boot, first)), "rb") as file:
+                    while True:
+                        batch = segments.batch(file, at)
+                        if batch is None:
+                            break
+                        last = first + batch[2] + batch[1] - 1
+                        at = batch[4]
+            except OSError:  # of this one, which is no reason to do without all others: told as lost when its
+                last = max(last, first)  # turn comes, or read then
         segments.entries.append((boot, first, last, size))
     room = files.free() + segments.used
     segments.budget = min(max(room - reserve, room // 2), _BYTES_MAX)
@@ -65,7 +73,7 @@ def start(store, segments, files, reserve):
             store._gone = store._told + store._gone
             store._told = []
         store.discarded = sum([gone[0] for gone in store._gone])
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         pass
     moves = None
     try:
@@ -76,6 +84,29 @@ def start(store, segments, files, reserve):
         _move(store, segments, files, moves)
     if segments.entries:
         store.boot = max(store.boot, segments.entries[-1][0] + 1)
+    at = _apart(files)
+    if at is not None:
+        store._done = max(store._done, at)
+        renumber(store, segments, files, store.boot)
+        files.remove(APART_FILE)
+
+
+def _apart(files):
+    try:
+        boot, number = json.loads(files.read(APART_FILE))
+        return boot, number
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+# In a life without the flash: the gateway holds everything up to here. The first word counts.
+def apart(files, boot, number):
+    try:
+        if _apart(files) in (None, (0, 0)):
+            files.make("state")
+            files.replace(APART_FILE, json.dumps([boot, number]).encode())
+    except OSError:
+        pass  # no flash at all: nothing will come back
 
 
 # All boots get numbers above this one; store.boot is the highest. OSError: half of it is done, and the flash
@@ -89,18 +120,20 @@ def renumber(store, segments, files, above):
     store.boot = moves[-1][1]
     if segments and segments.entries:
         files.replace(MOVE_FILE, json.dumps(moves).encode())
-        _move(store, segments, files, moves)
+    _move(store, segments, files, moves)
 
 
 # From wherever it was interrupted: new numbers are above all old ones.
 def _move(store, segments, files, moves):
-    segments.close()
-    for boot, to in moves:
+    if segments:
+        segments.close()
+    for boot, to in moves if segments else ():
         for i, (its_boot, first, last, size) in enumerate(segments.entries):
             if its_boot == boot:
+                files.feed()
                 files.rename(name_of(boot, first), name_of(to, first))
                 segments.entries[i] = to, first, last, size
-    segments.entries.sort()
+        segments.entries.sort()
     moved = dict(moves)
     boot, number = store._done
     store._done = moved.get(boot, boot), number
@@ -111,4 +144,5 @@ def _move(store, segments, files, moves):
         gone[3] = moved.get(gone[3], gone[3])
     if store._noted:
         store._note()
-    files.remove(MOVE_FILE)
+    if segments:
+        files.remove(MOVE_FILE)

@@ -47,6 +47,7 @@ class Unit:
     def __init__(self, number):
         self.number = number
         self.poll_ms = _PROBE_MS  # the shortest of its entries
+        self.timeout_ms = 0  # the longest of them: how long an answer may take to come
         self.counts = [0, 0, 0, 0, 0]  # requests, timeouts, bad replies, exceptions; ms of the last answer
         self.dead = 0  # polls in a row without any answer
         self.lost = False
@@ -92,6 +93,7 @@ class Poller:
         for config in units:
             unit = self._units.setdefault(config.unit, Unit(config.unit))
             unit.poll_ms = min(unit.poll_ms, config.poll_ms)
+            unit.timeout_ms = max(unit.timeout_ms, config.timeout_ms)
             self._entries.append(Entry(config, unit, now))
         self._others = Unit(0)
 
@@ -162,7 +164,8 @@ class Poller:
         return best
 
     def _rested(self, unit):
-        if unit.rest_ms and self._board.ticks_diff(self._board.ticks_ms(), unit.rest_from) >= unit.rest_ms:
+        rested_ms = self._board.ticks_diff(self._board.ticks_ms(), unit.rest_from)
+        if not 0 <= rested_ms < unit.rest_ms:  # below zero: six days without a request
             unit.rest_ms = 0
         return not unit.rest_ms
 
@@ -182,7 +185,7 @@ class Poller:
             entry.reason = quality.TIMEOUT
             return True
         real_ms = board.ticks_diff(board.ticks_ms(), unit.probe_from)
-        if entry.due_at < unit.probe_at or real_ms < _PROBE_TIMEOUTS * entry.config.timeout_ms:
+        if entry.due_at < unit.probe_at or 0 <= real_ms < _PROBE_TIMEOUTS * entry.config.timeout_ms:
             self._store_poll(entry)
             return False
         entry.tries = 1
@@ -203,7 +206,7 @@ class Poller:
         elif isinstance(failed, LineDown):
             return None, failed  # says nothing about the unit, and cost no time on the bus
         else:
-            rest_ms = max(rest_ms, timeout_ms)
+            rest_ms = max(rest_ms, timeout_ms, unit.timeout_ms)
             if isinstance(failed, NoReply):
                 counts[1] += 1
                 self._counters.timeouts += 1

@@ -3,12 +3,14 @@
 # Rule 1: the system is declared. tasks() is the whole list of what runs, made once at the start.
 # Rule 2: each task reports to the watch (watch.py), which starts it again when it ends by an exception, and
 #         resets the board when it falls silent.
-# Rule 3: in safe mode there are no inputs, outputs and loops; buses, store, link and commands stay. A store
-#         whose files make it or the link fail again and again is set aside, files and all, not deleted.
+# Rule 3: in safe mode there are no inputs and loops, and outputs stay off; buses, store, link and commands
+#         stay. A store whose files make it or the link fail again and again is set aside, files and all, not
+#         deleted.
 # Rule 4: "stop" on the console, or its end, stops measuring; what is held goes out first, for DRAIN_MS at
 #         most. A reset that was asked for first gets its answer out and what is in memory on flash.
 
 import asyncio
+import binascii
 import json
 
 from firmware.arbiter import Arbiter
@@ -18,7 +20,7 @@ from firmware.lazy import call
 from firmware.poller import Counters, Poller
 from firmware.store import Store, pieces
 from firmware.uplink import Uplink
-from firmware.watch import Watch
+from firmware.watch import REASON_MAX, Watch
 from protocol import framing, messages
 from protocol.cose import Mac0
 from protocol.errors import ConfigError
@@ -63,7 +65,7 @@ class Station:
         self.uplink = Uplink(
             board, link, self.session, mac, self.clock, self.store, self.renumber, self._commanded
         )
-        self.watch = Watch(board, self.store, safe, passes)
+        self.watch = Watch(board, self.store, safe, self.leave if passes else None)
         self.io = None
         self.loops = None
         if not safe:
@@ -75,6 +77,9 @@ class Station:
                 from firmware.analog import Analog
 
                 self.loops = Analog(board, self.clock, self.io or self.store, config)
+        else:
+            for row in config.outputs:
+                board.output(row[2], row[3])  # off, as at every start
         self.pollers = []
         for bus in config.buses:
             line = open_line(board, bus, self.arbiter)
@@ -87,7 +92,11 @@ class Station:
         self._failed = 0
         store = self.store
         started = f"{FIRMWARE}, {board.reset_reason}"
-        store.event(messages.START, started + ", time from the board" if self.clock.told else started)
+        if self.clock.told:
+            started += ", time from the board"
+        # Records may reach the gateway in another life of ours: this one says by which table they are read.
+        hash = binascii.hexlify(config.hash).decode()
+        store.event(messages.START, f"{started}, configuration {hash}")
         for kind, text in events:
             store.event(kind, text)
         if safe and not passes:
@@ -123,6 +132,9 @@ class Station:
             (channel.name, intervals.get(i, 0), channel.calibration, channel.points)
             for i, channel in enumerate(config.channels)
         ]
+        reason = self.board.reset_reason
+        while len(reason.encode()) > REASON_MAX:  # bytes: a bus may have any name
+            reason = reason[:-1]
         store_boot, store_seq = self.store.first()
         return messages.Hello(
             messages.VERSION,
@@ -136,7 +148,7 @@ class Station:
             store_seq,
             self.clock.told,
             self.clock.ticks(),
-            self.board.reset_reason[:32],
+            reason,
         )
 
     # Whether the greeting, as it is now, can be sent.
@@ -163,7 +175,10 @@ class Station:
                 self._wake.clear()
                 await self._wake.wait()
             command = self._commands[0]
-            ok, text, data = await call("firmware.commands", "run", self, command)
+            try:
+                ok, text, data = await call("firmware.commands", "run", self, command)
+            except MemoryError:  # to load it: no reason to give up measuring
+                ok, text, data = False, "not enough memory", None
             self._commands.pop(0)
             self.uplink.answer(messages.Result(command.id, ok, text, data))
 

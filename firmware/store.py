@@ -123,6 +123,7 @@ class Store:
                 self._count()
             except OSError as error:
                 self._fault(error)
+                call("firmware.moving", "apart", files, 0, 0)
 
     @property
     def emitted(self):
@@ -201,7 +202,8 @@ class Store:
     def _lose(self, boot, first, last):
         n = last - first + 1
         self.discarded += n
-        if self._told and (boot, last) >= self._told_at[:2]:  # the event that tells goes as well
+        its_boot, its_first, its_last = self._told_at
+        if self._told and its_boot == boot and first <= its_last and last >= its_first:  # what tells goes too
             self._gone = self._told + self._gone
             self._told = []
         gone = self._gone
@@ -237,6 +239,7 @@ class Store:
                 if at is not None and at > number:
                     self._lose(boot, number, at - 1)
                     self._done = boot, at - 1
+                    self._stale = True
                     self._count()
                 if at is None or at <= last:
                     return boot, at or number
@@ -297,6 +300,8 @@ class Store:
         if boot > self.boot or (boot == self.boot and sequence >= self._next):
             return
         if (boot, sequence) > self._done:
+            if self._files and not self._segments and boot < self.boot:
+                call("firmware.moving", "apart", self._files, boot, sequence)
             self._done = boot, sequence
             self._silent_ms = 0
             self._count()
@@ -309,12 +314,11 @@ class Store:
         if self._gone and not self._told and self._next - self._oldest < self.capacity:
             first = self._next
             self._told = self._gone
+            self._told_at = self.boot, first, first + len(self._gone) - 1
             self._gone = []
             for n, boot, number, to_boot, to in self._told:
                 since = f" of boot {boot}" if boot != to_boot else ""
                 self.event(messages.DISCARDED, f"{n} records, {number}{since} to {to} of boot {to_boot}")
-            if self._told:
-                self._told_at = self.boot, first, self._next - 1
             self._stale = self._noted
 
     # The newest reading of each channel, as far as memory has it: (base time, clock, rows) of a Now, or None.
@@ -338,6 +342,10 @@ class Store:
     # What is stored makes the firmware fail: out of the way, for somebody to look at.
     def set_aside(self):
         if self._segments:
+            for entry in self._segments.entries:
+                number = self._from(entry)
+                if number <= entry[2]:
+                    self._lose(entry[0], number, entry[2])
             self._segments = None
             self._count()
             call("firmware.crashes", "set_aside", self._files, self.boot, True)
@@ -362,6 +370,7 @@ class Store:
         except OSError as error:
             self._segments = None
             self._fault(error)
+            call("firmware.moving", "apart", self._files, 0, 0)
         self._count()
 
     # ---- the task
@@ -400,11 +409,10 @@ class Store:
         elif self._urgent or held * 2 >= self.capacity or age_ms >= (SILENT_MS if held >= BATCH else AGE_MS):
             return _FLUSH
         entries = self._segments.entries
-        if entries and self._from(entries[0]) > entries[0][2]:
-            return _REMOVE
-        if self._stale:
+        done = entries and self._from(entries[0]) > entries[0][2]
+        if self._stale and not (done and self._wait_ms):  # before what it tells of is deleted, if that can be
             return _NOTE
-        return 0
+        return _REMOVE if done else 0
 
     def _work(self):
         segments = self._segments
@@ -424,7 +432,8 @@ class Store:
                 self._wait_ms = 0
                 self.event(messages.FLASH_FAULT, "works again")
         except OSError as error:
-            if error.errno != 28 or not segments.shrink():  # full earlier than we thought: drop one, again
+            # full earlier than we thought: drop one, again
+            if error.errno != 28 or self._job != _FLUSH or not segments.shrink():
                 self._fault(error)
         self._count()
 
@@ -469,7 +478,8 @@ class Store:
         thin = self._thin
         segments = self._segments
         if thin is None:
-            if self._silent_ms >= THIN_SILENT_MS and segments.used * 100 > self._thin_at * segments.budget:
+            full = segments.used * 100 > self._thin_at * segments.budget and self._thin_at < 100
+            if full and self._silent_ms >= THIN_SILENT_MS and not self._wait_ms:
                 self.event(messages.THINNING, "begun")
                 self._thin = call("firmware.thin", "Thin", self._append)
         elif self._wait_ms or self._silent_ms < THIN_SILENT_MS:

@@ -137,7 +137,7 @@ class Uplink:
         if self._session.state == LIVE:
             if self.results:
                 return self.results.pop(0)
-            if self._behind and self._board.ticks_diff(now, self._shown_at) >= NOW_MS:
+            if self._behind and not 0 <= self._board.ticks_diff(now, self._shown_at) < NOW_MS:
                 self._shown_at = now
                 recent = self._store.recent()
                 if recent:
@@ -154,8 +154,10 @@ class Uplink:
         return message
 
     def _silent(self):
-        board = self._board
-        return self._store.held > 0 and board.ticks_diff(board.ticks_ms(), self._heard_at) > SILENT_MS
+        now = self._board.ticks_ms()
+        if not self._store.held:  # it owes us nothing
+            self._heard_at = now
+        return self._board.ticks_diff(now, self._heard_at) > SILENT_MS
 
     async def _read(self, stream, backoff, gone):
         try:

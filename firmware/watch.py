@@ -11,8 +11,8 @@
 # Rule 4: what is seldom needed (crash reports, safe mode) is crashes.py, loaded for the call. If even that
 #         fails, for want of memory or flash, the reset's reason still says whose fault it was.
 # Rule 5: ten minutes of station time without a fault are health: crashes.py forgets the streak, what was on
-#         trial is confirmed, and safe mode ends: at the next start, which comes by itself once nothing is
-#         held.
+#         trial is confirmed, and safe mode ends: at the next start, which comes by itself; where flash cannot
+#         keep what is held meanwhile, once nothing is.
 
 from firmware.lazy import call
 from protocol._compat import const
@@ -31,12 +31,13 @@ REASON_MAX = const(32)  # bytes of a reset's reason in a HELLO
 
 
 class Watch:
-    # safe: why only what is needed runs, "" in normal running. once: a new start may end it.
-    def __init__(self, board, store, safe="", once=False):
+    # safe: why only what is needed runs, "" in normal running. leave(reason): starts anew, with what is held
+    # on flash; None: safe mode does not end by itself.
+    def __init__(self, board, store, safe="", leave=None):
         self.crashes = 0
         self.headroom = None  # lowest free heap after a collection, in bytes
         self.safe = safe
-        self._once = once
+        self._leave = leave
         self._board = board
         self._store = store
         self._tasks = {}  # name -> [ms left until it has to report]
@@ -117,8 +118,9 @@ class Watch:
                 well = True
                 for kind, text in self._keep("healthy"):
                     store.event(kind, text)
-            if well and self._once and not store.held:
-                board.reset("asked: safe mode is over")
+            if well and self._leave and not (store.held and store.flash_faults):
+                self._leave("asked: safe mode is over")
+                self._leave = None
             await board.sleep_ms(_TICK_MS)
 
     def _keep(self, step):

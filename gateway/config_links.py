@@ -119,6 +119,10 @@ def _address(rest: str, example: str, port: int | None) -> tuple[str, int]:
         host, digits = rest[2:], ""
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    try:
+        host.encode("idna")  # as looking it up does: labels that are empty or too long trip it there
+    except UnicodeError:
+        host = ""
     if not host or set(host) & set(" /?#@[]") or not host.isprintable():
         raise LinkFault(f"'{rest[2:]}' has no usable host.", instead)
     if not digits:

@@ -143,6 +143,7 @@ class Lane:
         self.heard_s = float("-inf")  # when readings last arrived
         self.unrouted = 0  # readings of channels that are not configured here
         self.tables: dict[int, list[tuple]] = {}  # boot -> (quantity, interval_ms, calibration, points), ...
+        self.configurations: dict[bytes, list[tuple]] = {}  # hash -> table: see ingest/tables.py
         self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
         self.untold: set[int] = set()  # boots with records that were journaled before their place was known

@@ -14,7 +14,7 @@ GREET = "GREET"  # send welcome()
 ACCEPT = "ACCEPT"  # journal it, then committed() and ack()
 REPEAT = "REPEAT"  # it is here already: ack() again
 GAP = "GAP"  # not the next one: ack() says what is held
-STALE = "STALE"  # from an older boot, a HELLO that was recorded, or no HELLO yet: no answer
+STALE = "STALE"  # from an older boot, a HELLO that was recorded, or no HELLO yet: no answer, but see ahead()
 REFUSE = "REFUSE"  # not what this device would send
 SHOW = "SHOW"  # a Now of this greeting: to be shown, never journaled, no answer
 ANSWER = "ANSWER"  # a Result: hand it to whoever gave the command
@@ -102,6 +102,17 @@ class GatewaySession:
 
     def welcome(self, time_ms, trusted):
         return Welcome(VERSION, self._nonce(), self.durable[0], self.durable[1], time_ms, trusted)
+
+    # A STALE HELLO -> what to answer, or None. One of a boot below what is known here was recorded, and then
+    # the answer does nothing; or its device has lost its flash, or took the place of another. It has to learn
+    # where to go on, or it greets for ever. Nothing changes here.
+    def ahead(self, hello, time_ms, trusted):
+        boot, seq = self.pending
+        if self.hello is not None and self.hello.boot > boot:
+            boot, seq = self.hello.boot, 0
+        if hello.boot >= boot or hello.device != self.device:
+            return None
+        return Welcome(VERSION, hello.nonce, boot, seq, time_ms, trusted)
 
     def ack(self, time_ms, trusted, pause_ms=0):
         return Ack(self._nonce(), self.durable[0], self.durable[1], time_ms, trusted, pause_ms)

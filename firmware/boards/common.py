@@ -1,7 +1,8 @@
 # What every board does alike: small files, the number of this start, why it started, the account of feeding.
 #
 # Rule 1: a file is replaced whole or not at all (files.py).
-# Rule 2: the number of a start is kept before it is used.
+# Rule 2: the number of a start is kept before it is used. Where that fails, chance keeps it from being that
+#         of another start.
 # Rule 3: why a board restarts on purpose is written down before it does; without such a note the board's own
 #         account of the reset stands.
 #
@@ -10,7 +11,6 @@
 import os
 
 from firmware.files import Files
-from protocol.errors import ConfigError
 
 BOOT_FILE = "boot"
 WHY_FILE = "state/reset"
@@ -22,6 +22,7 @@ class Common:
 
     def __init__(self, directory):
         self.files = Files(directory)
+        self.files.feed = self.feed
         self.missed_feeds = 0
         self.longest_feed_ms = 0
         self._fed_at = None
@@ -44,23 +45,18 @@ class Common:
         self.files.replace(name, data)
 
     def next_boot(self, above=0):
-        text = None
+        boot = -1
         try:
-            text = self.files.read(BOOT_FILE)
-        except OSError:
+            boot = int(self.files.read(BOOT_FILE))
+        except (OSError, ValueError):
             pass
-        if text is None:  # the first start, as far as anybody here knows
+        if boot < 0:  # the first start, as far as anybody here knows
             boot = int.from_bytes(self.random_bytes(3), "big")
-        else:
-            try:
-                boot = int(text)
-            except ValueError:
-                boot = -1
-        if boot < 0:
-            path = self.files.path(BOOT_FILE)
-            raise ConfigError(f"{path} holds no number: write one above all that the gateway has seen")
         boot = max(boot, above) + 1
-        self.files.replace(BOOT_FILE, f"{boot}\n".encode())
+        try:
+            self.files.replace(BOOT_FILE, f"{boot}\n".encode())
+        except OSError:  # flash that is worn or full is no reason not to measure
+            boot += int.from_bytes(self.random_bytes(2), "big")
         return boot
 
     def watchdog(self, limit_ms):

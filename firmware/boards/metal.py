@@ -170,14 +170,14 @@ class Metal(Common):
     def counter(self, pin, pull="up", gap_ms=2):
         Pin = machine.Pin
         source = self._pin(pin, Pin.IN, _pull(pull))
-        ticks_ms, ticks_diff = time.ticks_ms, time.ticks_diff
-        cell = [0, time.ticks_add(ticks_ms(), -gap_ms)]
+        cell = [0, time.ticks_add(time.ticks_ms(), -gap_ms)]
         total = [0, 0]
         mask = self.COUNT
 
-        def edge(_):  # in an interrupt: it may not allocate
-            now = ticks_ms()
-            since = ticks_diff(now, cell[1])
+        # In an interrupt, where nothing may be allocated: calling a closure is free up to four variables.
+        def edge(_):
+            now = time.ticks_ms()
+            since = time.ticks_diff(now, cell[1])
             cell[1] = now
             if since >= gap_ms or since < 0:  # below zero: after six days without rain
                 cell[0] = (cell[0] + 1) & mask

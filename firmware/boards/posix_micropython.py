@@ -12,6 +12,8 @@ import time
 from firmware.boards import stream
 from firmware.lazy import call
 
+sys.modules["io"] = __import__("uio")  # not DIR/io, where the pins are, when that is where imports begin
+
 TLS = "firmware.boards.tls"
 ticks_ms = time.ticks_ms
 ticks_us = time.ticks_us

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gateway.counters import LinkCounters
+from gateway.ingest import tables
 from gateway.journal.kinds import EVENT, FRAME, HELLO
 from gateway.logs import get_logger
 from gateway.windows import BACK_MS, FUTURE_MS, Lane
@@ -32,9 +33,23 @@ from protocol import cbor, framing
 from protocol import gateway_session as session
 from protocol.cose import Mac0, kid_of
 from protocol.errors import AuthError, CodecError
-from protocol.messages import CLOCK_SET, Command, Event, Hello, Readings, Result, Summary, decode, encode
+from protocol.messages import (
+    CLOCK_SET,
+    START,
+    Command,
+    Event,
+    Hello,
+    Readings,
+    Result,
+    Summary,
+    decode,
+    encode,
+)
 
 log = get_logger("device")
+
+TIME_MAX_MS = (1 << 53) - 1
+"""As in messages.cddl, which leaves open what stands in the detail of an event."""
 
 
 class Moment(NamedTuple):
@@ -133,6 +148,8 @@ class DeviceIngest:
                     )
                     if type(message) is Event and message.kind == CLOCK_SET:
                         entries += self._clock_set(message, moment)
+                    elif type(message) is Event and message.kind == START:
+                        entries += self._started(message, moment)
             else:
                 answer += self._other(verdict, message, body, moment, entries)
         counters.bytes += len(data)
@@ -175,10 +192,20 @@ class DeviceIngest:
         if not isinstance(detail, (list, tuple)) or [type(item) for item in detail] != [int, int]:
             return []
         ticks_ms, time_ms = detail
+        if not (0 <= ticks_ms <= TIME_MAX_MS and 0 <= time_ms <= TIME_MAX_MS):
+            return []
         credible = moment.now_ms - BACK_MS <= time_ms <= moment.now_ms + FUTURE_MS or not moment.trusted
         if event.boot in lane.placements or not credible or not lane.place(event.boot, time_ms - ticks_ms):
             return []
         return [self.entry(moment, "placed", event.boot, time_ms - ticks_ms)]
+
+    def _started(self, event: Event, moment: Moment) -> list[tuple]:
+        """Which configuration a boot had that never greeted."""
+        config_hash = tables.named(event)
+        if config_hash is None or event.boot in self.lane.tables:
+            return []
+        tables.recall(self.lane, event.boot, config_hash)
+        return [self.entry(moment, "table", event.boot, config_hash)]
 
     def _not_averaged(self) -> None:
         """A record that our arithmetic tripped over: it is journaled, and no window has it."""
@@ -208,6 +235,8 @@ class DeviceIngest:
             self.answer_due = True
         elif verdict == session.STALE:
             counters.stale += 1
+            told = type(message) is Hello and self.session.ahead(message, moment.now_ms, moment.trusted)
+            return self._frame(told) if told else b""
         elif verdict == session.SHOW:
             counters.shown += 1
             self._show(message, moment)
@@ -232,7 +261,7 @@ class DeviceIngest:
         entries = []
         table = [tuple(row) for row in hello.channels]
         if self.lane.tables.get(hello.boot) != table:
-            self.lane.describe(hello.boot, table)
+            tables.greeted(self.lane, hello)
             entries.append(self._entry(HELLO, body, moment))
         offset_ms = moment.now_ms - hello.ticks_ms
         if hello.clock == 0 and moment.trusted and self.lane.place(hello.boot, offset_ms):

@@ -249,11 +249,16 @@ class TlsDeviceLink(TcpDeviceLink):
                 log.warning("cannot accept", device=self.device.device, reason=str(error))
                 await asyncio.sleep(REOPEN_S[0])
                 continue
-            if len(self.handshakes) >= HANDSHAKES_MAX:
-                self.handshakes[0].cancel()
+            while len(self.handshakes) >= HANDSHAKES_MAX:
+                self.handshakes.pop(0).cancel()
             task = loop.create_task(self._shake_hands(sock, context))
             self.handshakes.append(task)
-            task.add_done_callback(self.handshakes.remove)
+            task.add_done_callback(self._shaken)
+            await asyncio.sleep(0)  # while somebody waits to be accepted, accepting gives nobody else a turn
+
+    def _shaken(self, task: asyncio.Task) -> None:
+        if task in self.handshakes:  # or it was one too many
+            self.handshakes.remove(task)
 
     async def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         counters = self.device.counters

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gateway.ingest import tables
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.logs import get_logger
@@ -50,7 +51,7 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
             except CodecError:  # an earlier version let in what this one refuses
                 log.exception("a greeting in the journal cannot be read", source=entry.source)
                 continue
-            lanes[entry.source].describe(hello.boot, hello.channels)
+            tables.greeted(lanes[entry.source], hello)
         elif entry.kind == EVENT and entry.source in lanes:
             said: Any = cbor.loads(entry.body)
             name, _, *details = said
@@ -58,6 +59,8 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
                 lanes[entry.source].place(*details)
             elif name == "untold":
                 lanes[entry.source].untold.add(*details)
+            elif name == "table":
+                tables.recall(lanes[entry.source], *details)
             elif name == "command":
                 counters[entry.source] = max(counters[entry.source], details[1])
         elif entry.kind == CONFIGURATION:

@@ -18,7 +18,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from protocol import framing, messages
 from protocol.cose import Mac0
 from protocol.errors import ProtocolError
-from protocol.gateway_session import ACCEPT, GAP, GREET, REPEAT, GatewaySession
+from protocol.gateway_session import ACCEPT, GAP, GREET, REPEAT, STALE, GatewaySession
 from tests.protocol.test_runtimes import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,6 +257,10 @@ class Gateway:
             self.send(self.session.ack(self._now_ms(), self.trusted))
         elif verdict in (REPEAT, GAP):
             self.send(self.session.ack(self._now_ms(), self.trusted))
+        elif verdict == STALE and isinstance(message, messages.Hello):
+            told = self.session.ahead(message, self._now_ms(), self.trusted)
+            if told:
+                self.send(told)
 
     def _journal(self, message) -> None:
         if isinstance(message, messages.Event):

@@ -93,6 +93,13 @@ CONTROLS = [  # file, what it says, what a broken one says, a case that must fai
     ("metal.py", ", value=off)", ")", "relays_are_off_from_the_first_moment"),
     ("metal.py", " or pin in self._taken", "", "no_configuration_gets_the_pins_of_the_link"),
     ("metal.py", "(count - total[1]) & mask", "count - total[1]", "a_counter_goes_on_when_its_cell_wraps"),
+    (
+        "metal.py",
+        "        def edge(_):\n            now = time.ticks_ms()\n",
+        "        ms, diff = time.ticks_ms, time.ticks_diff\n\n"
+        "        def edge(_):\n            now = ms() if diff else 0\n",
+        "an_interrupt_allocates_nothing",
+    ),
     ("metal.py", "if since >= gap_ms or since < 0", "if True", "pulses_are_counted_and_bounces_are_not"),
     ("metal.py", "if self.FEED_MAX_MS:", "if False:", "the_watchdog_is_fed_and_counted"),
     ("common.py", "self.files.remove(WHY_FILE)", "pass", "a_reset_tells_the_next_start_why"),

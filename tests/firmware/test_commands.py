@@ -245,6 +245,20 @@ def test_a_counter_that_was_lost():
         assert app.ask("reboot", None, needed, 2)[0] and app.left == ["reset asked"]
 
 
+def test_a_command_that_was_held_up():
+    """Its tag is right and its counter new: somebody kept it on the way, for a better moment."""
+    app = App()
+    app.clock.told = 1
+    app.clock.time_ms = T + 3600000
+    ok, text, needed = app.ask("relay", {"id": "pump", "on": True}, T)
+    assert not ok and "is old" in text and app.io.asked == [] and needed == T + 3000000
+    assert "state/counter" not in app.board.files.content
+    assert app.ask("relay", {"id": "pump", "on": True}, needed, 2)[0] and len(app.io.asked) == 1
+    # a device that does not know the time can only count
+    app = App()
+    assert app.ask("relay", {"id": "pump", "on": True}, T)[0]
+
+
 def test_looking_writes_nothing():
     app = App()
     for name in commands.QUIET:
@@ -300,6 +314,9 @@ def test_status_fits_whatever_there_is():
     ok, text, data = app.ask("status")
     assert ok and "safe mode" in text and data["boot"] == 7 and data["safe"] == "x" * 160
     assert 5 < len(data["units"]) < 59 and data["heap"] == [50000, 40000]
+    app.io.status = lambda: [[f"a-contact-with-a-long-name-{i}", None] for i in range(26)]
+    ok, _, data = app.ask("status")
+    assert ok and data["boot"] == 7 and 2 < len(data["inputs"]) < 26 and data["units"] == []
 
 
 def test_log():

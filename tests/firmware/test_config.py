@@ -310,6 +310,11 @@ def test_every_field_out_of_range_is_named():
         (("buses", 1, "id"), "rs485", "buses[1].id: there is one of this name already"),
         (("store", "thin_at"), 1, "store.thin_at = 1: write a number from 0.05 to 0.95"),
         (("memory_records",), 63, "memory_records = 63: write 0, or at least 64"),
+        (("channels", 1, "name"), "c0", "channels[1].name: there is one of this name already"),
+        (("channels", 0, "name"), "x" * 33, "write a text that is not empty, of at most 32 bytes"),
+        (("channels", 0, "name"), "ngưỡng" * 5, "write a text that is not empty, of at most 32 bytes"),
+        (("channels", 0, "name"), "\ud800", "write a text that is not empty, of at most 32 bytes"),
+        (("buses", 0, "id"), "\ud800", "buses[0].id = "),
     ],
 )
 def test_what_does_not_go_together(place, wrong, words):
@@ -323,10 +328,28 @@ def test_what_does_not_go_together(place, wrong, words):
     assert words in str(error.value)
 
 
+def test_a_fault_can_always_be_told():
+    """Half of a letter in a key is no reason that cannot be sent."""
+    given = _given()
+    given["\ud800"] = 1
+    given["units"][0]["statuses"][0]["values"]["\udfff"] = 1
+    assert all([fault.encode() for fault in _faults(given)])
+    given.pop("\ud800")
+    assert [fault.encode() for fault in _faults(given)]
+
+
+def test_a_name_of_any_letters_that_fits():
+    given = _given()
+    given["channels"][0]["name"] = "nước thải (mương 2)"
+    assert _parse(given).channels[0].name == "nước thải (mương 2)"
+
+
 def test_pins_of_a_bus_stand_in_its_path():
     given = _given()
     given["buses"][0]["path"] = "uart1 tx=40 rx=41 de=42"
     assert _parse(given).buses[0]["path"] == "uart1 tx=40 rx=41 de=42"
+    given["buses"][0]["path"] = "uart1 tx=" + "9" * 5000  # more digits than CPython takes for a number
+    assert _parse(given)  # the board says what is wrong with it
     given["buses"][0]["path"] = "uart1 tx=40 rx=40"
     assert _faults(given) == ["buses[0].path = 40: buses[0].path has this one already, write another"]
 

@@ -32,7 +32,7 @@ def test_a_good_one():
     assert (name, key, network) == ("st-01", KEY, wifi)
     assert (link["baud"], link["parity"], link["stopbits"]) == (115200, "N", 1)
     for kind in ("tcp", "tls"):
-        link = {"kind": kind, "host": "10.0.0.1", "port": 7311, "name": "gateway"}
+        link = {"kind": kind, "host": "10.0.0.1", "port": 7311, "name": "gateway", "ca": "ca.pem"}
         assert load(_files({"id": "x", "link": link}))[2:] == (link, None)
     assert load(_files({"id": "x" * 32, "link": {"kind": "usb"}}))[2] == {"kind": "usb"}
 
@@ -52,6 +52,9 @@ def test_every_wrong_field_is_a_sentence():
             assert word in _refused(_files({"id": "st-01", "link": link}))
     for host, port in (("gateway", 7311), ("::1", 7311), ("10.0.0.1", 0), (None, 7311), ("10.0.0.1", "1")):
         assert "link." in _refused(_files({"id": "x", "link": {"kind": "tcp", "host": host, "port": port}}))
+    for ca in (None, 5, "", {}):  # without it the link would fail for ever, and never say why
+        tls = {"kind": "tls", "host": "10.0.0.1", "port": 7311, "ca": ca}
+        assert "link.ca" in _refused(_files({"id": "x", "link": tls}))
     missing = _refused(_files({"link": {"kind": "serial"}}))
     assert "id:" in missing and "link.path" in missing
 

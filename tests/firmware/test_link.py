@@ -314,10 +314,31 @@ def test_a_clock_that_steps_is_an_event_and_polling_goes_on(tmp_path, runtime):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_boot_number_that_the_gateway_has_seen_is_replaced_by_a_new_one(tmp_path, runtime):
+def test_why_it_started_anew_fits_the_greeting_whatever_a_bus_is_called(tmp_path, runtime):
     async def main():
         gateway = Gateway()
-        gateway.restart(41, 100000)  # what the device sent before its flash was wiped
+        link = await open_link("tcp", gateway, tmp_path)
+        async with tcp_server({9: [0] * 8}) as port:
+            directory = station(tmp_path, link.settings, _units(), port)
+            (directory / "state").mkdir()
+            (directory / "state" / "reset").write_text(
+                "crash: poller bờ kè của trạm quan trắc", encoding="utf-8"
+            )
+            device = await Device(runtime, directory).start()
+            await until(lambda: len(gateway.records) > 20, "readings")
+            await device.stop()
+        await link.close()
+        assert gateway.hellos[0].reset == "crash: poller bờ kè của tr"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("seen", [41, 9000])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_boot_number_that_the_gateway_has_seen_is_replaced_by_a_new_one(tmp_path, runtime, seen):
+    async def main():
+        gateway = Gateway()
+        gateway.restart(seen, 100000)  # what the device sent before its flash was wiped
         link = await open_link("tcp", gateway, tmp_path)
         async with tcp_server({9: [0] * 8}) as port:
             directory = station(tmp_path, link.settings, _units(), port)
@@ -326,7 +347,8 @@ def test_a_boot_number_that_the_gateway_has_seen_is_replaced_by_a_new_one(tmp_pa
             await until(lambda: len(gateway.records) > 60, "readings under a new number")
             last = await device.stop()
         await link.close()
-        assert last["boot"] == 42 and gateway.complete(boot=42) == last["emitted"] == last["acked"]
-        assert (directory / "boot").read_text() == "42\n"
+        assert last["boot"] == seen + 1
+        assert gateway.complete(boot=seen + 1) == last["emitted"] == last["acked"]
+        assert (directory / "boot").read_text() == f"{seen + 1}\n"
 
     asyncio.run(main())

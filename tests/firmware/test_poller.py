@@ -115,6 +115,50 @@ def test_a_read_takes_its_turn_between_polls():
     assert stream.hasty == 0
 
 
+# Somebody reads with less patience than the instrument needs: its answer must not become that of a poll.
+def test_an_impatient_read_leaves_no_answer_for_the_next_poll():
+    def late(stream, request):
+        asked = request[3] == 40
+        stream.answer(
+            modbus.rtu(request[0], b"\3\2\xde\xad" if asked else b"\3\2\0\7"), 60000 if asked else 30000
+        )
+
+    def numbers(patience_ms):
+        pdu = modbus_requests.read_pdu(3, 40, 1)
+        entries = [entry(1, 1, poll_ms=20, count=1)]
+        board, _, store, poller = line(entries, {1: late})
+        poller._units[1].timeout_ms = patience_ms
+        question = poller._question = [1, pdu, 20]
+        run(board, poller.run(), 2000)
+        assert isinstance(question[4], NoReply)
+        return store.numbers
+
+    assert len(numbers(300)) == 1
+    # the control: rest for as long as the read was patient
+    assert len(numbers(0)) == 2, "the control did not show the fault"
+
+
+# ticks_ms() of a board wraps: what lies more than six days back looks as if it were to come.
+def test_a_week_without_a_request_is_rest_enough():
+    board, _, _, poller = line([entry(1, 1)], {})
+    unit = poller._others
+    unit.rest_ms = 300
+    for days, rested in ((0, False), (1, True), (7, True), (12, True)):
+        unit.rest_ms = 300
+        board.us = days * 86400000000
+        assert poller._rested(unit) == rested, days
+
+
+def test_a_lost_unit_is_tried_again_when_its_line_was_away_for_a_week():
+    board, _, _, poller = line([entry(1, 1)], {1: good()})
+    (made,) = poller._entries
+    made.unit.lost = True
+    made.unit.probe_from = 0
+    board.us = 7 * 86400000000
+    made.schedule.restart(board.us // 1000)
+    assert poller._begin(made)
+
+
 def test_reads_of_unknown_units_rest_together():
     pdu = modbus_requests.read_pdu(3, 40, 2)
     stream, _, got = _with_reads([entry(1, 1)], {1: good()}, [(8, pdu, 300), (9, pdu, 300)], 20000)

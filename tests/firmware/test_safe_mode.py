@@ -298,6 +298,112 @@ def test_records_that_make_every_start_fail_are_set_aside_at_last(tmp_path, inte
     asyncio.run(main())
 
 
+# A firmware that fails over what this configuration asks for, and does not say so as it should.
+BROKEN = """
+import firmware.station as station
+
+def open_line(*_):
+    raise RuntimeError("nobody has thought of this")
+
+station.open_line = open_line
+
+from firmware.app import main
+
+main()
+"""
+
+
+@pytest.mark.parametrize("interpreter", RUNTIMES)
+def test_a_configuration_that_makes_every_start_fail_is_left_out_at_last(tmp_path, interpreter):
+    async def main():
+        async with Bench(tmp_path, interpreter) as bench:
+            (bench.directory / "main.py").write_text(BROKEN)
+            hello = await bench.start()
+            assert hello.channels == () and bench.device.restarts == 3
+            for reason in await bench.events(messages.SAFE_MODE):
+                assert "3 crashes" in reason and "nobody has thought of this" in reason
+            assert not list(bench.directory.glob("log.*")), "the records are not to blame"
+            assert "3 crashes" in (await bench.link.command("status")).data["safe"]  # so it can be reached
+
+    asyncio.run(main())
+
+
+RELAY = {"id": "pump", "kind": "relay", "pin": 6, "active": 1, "pulse_ms": 0, "feedback": None} | {
+    "per_day": 0, "lock_ms": 0, "feedback_ms": 0,
+}  # fmt: skip
+
+
+def test_a_relay_is_off_in_safe_mode_too(tmp_path):
+    async def main():
+        async with Bench(tmp_path, outputs=[RELAY]) as bench:
+            pin = bench.directory / "io" / "6"
+            await bench.start()
+            assert (await bench.link.command("relay", {"id": "pump", "on": True})).ok
+            assert pin.read_text() == "1"
+
+            def crashed():
+                table = {"boot": 1, "starting": False, "noted": True, "streak": [], "reports": []}
+                (bench.directory / "state/crash").write_text(json.dumps(table | {"safe": "three crashes"}))
+
+            await bench.start(crashed)
+            assert (await bench.link.command("status")).data["safe"] == "three crashes"
+            assert pin.read_text() == "0"
+            answer = await bench.link.command("relay", {"id": "pump", "on": True})
+            assert not answer.ok and "safe mode" in answer.text and pin.read_text() == "0"
+
+    asyncio.run(main())
+
+
+def test_safe_mode_ends_though_there_is_always_something_to_send(tmp_path):
+    """Ten minutes, a hundred times as fast; the gateway is slow, so that at no moment nothing is held."""
+
+    async def main():
+        async with Bench(tmp_path) as bench:
+            bench.link.send = lambda message, send=bench.link.send: (
+                None if isinstance(message, messages.Ack) else send(message)
+            )
+            timeline = tmp_path / "timeline.json"
+            timeline.write_text(json.dumps({"segments": [[0, 0, 100]]}))
+            bench.device = StationProcess(bench.directory, timeline)
+
+            def crashed():
+                (bench.directory / "state").mkdir()
+                table = {"boot": 1, "starting": False, "noted": True, "streak": [], "reports": []}
+                (bench.directory / "state/crash").write_text(json.dumps(table | {"safe": "three crashes"}))
+
+            first = await bench.start(crashed)
+            assert (await bench.link.command("status")).data["safe"] == "three crashes"
+            hello = await bench.restarted(60)
+            assert hello.reset == "asked: safe mode is over" and bench.device.restarts == 1
+            status = (await bench.link.command("status")).data
+            assert status["safe"] == "" and status["records"][3] == 0  # nothing was discarded
+            assert (hello.store_boot, hello.store_seq) == (first.boot, 1)  # all of it is there
+
+    asyncio.run(main())
+
+
+def test_more_than_there_is_memory_for_is_safe_mode(tmp_path):
+    async def main():
+        async with Bench(tmp_path) as bench:
+            path = bench.directory / "station.json"
+            given = json.loads(path.read_bytes())
+            status = {"read": 0, "at": 0, "type": "uint16", "mask": 65535, "otherwise": 0}
+            status["values"] = {str(code): 3 for code in range(60)}
+            one = given["units"][0]
+            given["units"] = [
+                dict(one, unit=i + 1, values=[dict(one["values"][0], channel=i)], statuses=[status])
+                for i in range(85)
+            ]
+            given["channels"] = [{"name": f"c{i}", "calibration": 0, "points": []} for i in range(85)]
+            path.write_text(json.dumps(given))
+            config.parse(path.read_bytes())  # nothing else is wrong with it
+            hello = await bench.start()
+            assert hello.channels == () and bench.device.restarts == 0
+            assert ["MemoryError" in reason for reason in await bench.events(messages.SAFE_MODE)] == [True]
+
+    asyncio.run(main())
+
+
 # ---- commands, over the real link
 
 

@@ -366,6 +366,29 @@ def test_a_lack_of_memory_costs_no_record(files):
     assert drain(station.store) == station.made and station.store.discarded == 0
 
 
+# A note finds no room: that is no reason to try a thousand times in one go, and what makes room comes first.
+@_on_flash()
+def test_a_note_without_room_is_tried_again_at_distances(files):
+    station = Station(files)
+    station.go(60000, Station.second)
+    name = _names(files)[0]
+    _flip(files, name, files.names("log")[0][1] // 2)
+    again = Station(files, 8)
+    tried = []
+
+    def fails(operation, name):
+        if name.startswith("state/gone"):
+            tried.append(name)
+            return 28
+        return 0
+
+    files.fails = fails
+    drain(again.store)
+    assert again.store.discarded
+    again.go(5000)
+    assert 1 <= len(tried) <= 4 and _names(files) == []
+
+
 # ---- files that were damaged
 
 
@@ -404,6 +427,26 @@ def test_damage_in_the_middle_leaves_the_rest_and_is_counted(files):
     (gone,) = _ranges(events)
     assert gone[2] - gone[1] + 1 == lost
     assert max(found)[1] == station.store.flushed
+
+
+# What cannot be read is noted before its segment goes: the power may, before the gateway is told.
+@_on_flash()
+def test_what_could_not_be_read_is_told_after_a_power_cut_too(files):
+    station = Station(files)
+    station.go(300000, Station.second)
+    name = _names(files)[0]
+    files.append("log/" + name, files.read("log/" + name)[:200], "wb")  # all but the first batch
+    station = Station(files, 8)
+    assert len(_names(files)) == 1
+    files.append("log/00000007-000000f000", files.read("log/" + name))  # so that it is not its end
+    station = Station(files, 8)
+    drain(station.store, most=40)
+    lost = station.store.discarded
+    assert lost > 1000
+    removed = []
+    files.fails = lambda operation, name: operation == "remove" and name[:3] == "log" and removed.append(1)
+    station.go(300)
+    assert removed and Station(files, 9).store.discarded == lost
 
 
 class _Always:
@@ -520,13 +563,122 @@ def test_a_power_cut_while_boots_move_is_finished_at_the_next_start(files):
     files.fails = None
     assert len(moved) == 2 and station.store.first() == (9003, station.store._oldest)
     again = Station(files, 8)
-    assert again.store.boot == 9004
-    again.store.release(9000, 77)
+    assert again.store.boot > 9004  # above all that the life which could not finish may have sent
+    again.store.release(9003, 77)
     found = drain(again.store)
     assert [found[name] for name in sorted(found)] == made
 
 
+# ---- lives without the flash
+
+
+class _Blind(SmallFiles):
+    def names(self, folder):
+        if folder == "log":
+            raise OSError(5, "flash")
+        return SmallFiles.names(self, folder)
+
+
+# 7 is stored and partly acknowledged; 8 cannot read that, and sends what it has itself; 9 can.
+def _blind_life(files, welcome):
+    first = Station(files, 7)
+    first.go(60000, Station.second)
+    for boot in (8, 9):
+        blind = Station(_Blind(files.path("")), boot)
+        assert blind.store.flash_faults == 1 and blind.store.first() == (boot, 1)
+        blind.store.release(*welcome)
+        blind.put(50)
+        assert len(drain(blind.store)) == 50
+        welcome = boot, blind.store.emitted
+    return first, welcome
+
+
+@_on_flash()
+def test_what_a_life_could_not_read_is_sent_by_the_next_that_can(files):
+    first, welcome = _blind_life(files, (7, 333))
+    station = Station(files, 10)
+    station.store.release(*welcome)  # of the blind lives' records: it frees none of these
+    found = drain(station.store)
+    expected = [first.made[name] for name in sorted(first.made) if 333 < name[1] < first.store._oldest]
+    assert [found[name] for name in sorted(found)] == expected and station.store.discarded == 0
+    assert station.store.boot > min(found)[0] > welcome[0]
+    station.go(1000)
+    assert _names(files) == [] and Station(files, 11).store.boot == 11  # once
+
+
+@_on_flash()
+def test_a_gateway_that_had_nothing_gets_all_that_could_not_be_read(files):
+    first, _ = _blind_life(files, (0, 0))
+    station = Station(files, 10)
+    station.store.release(8, 50)
+    assert len(drain(station.store)) == len(first.flushed())
+
+
+# CONTROL: without the note, a WELCOME frees what was never sent, and nobody counts it.
+@_on_flash()
+def test_without_the_note_what_could_not_be_read_is_lost(files):
+    first, welcome = _blind_life(files, (7, 333))
+    files.remove("state/apart")
+    station = Station(files, 10)
+    assert station.store.held == len(first.flushed())
+    station.store.release(*welcome)
+    assert station.store.held == station.store.discarded == 0
+
+
+@_on_flash()
+def test_one_segment_that_cannot_be_opened_costs_no_other(files):
+    lives = [Station(files, boot) for boot in (7, 8)]
+    for station in lives:
+        station.go(30000, Station.second)
+    path = files.path
+    files.path = lambda name: path("nowhere" if name.startswith("log/00000007") else name)
+    again = Station(files, 9)
+    events = []
+    found = {}
+    for _ in range(4):  # it is tried again before it is given up
+        found.update(drain(again.store, events=events))
+    files.path = path
+    assert len(found) == len(lives[1].flushed()) and again.store.flash_faults == 0
+    assert _ranges(events) == [(7, 1, 1)]  # how many it were, nobody can say
+
+
+@_on_flash()
+def test_what_is_set_aside_is_counted(files):
+    first = Station(files, 7)
+    first.go(30000, Station.second)
+    station = Station(files, 8)
+    station.go(30000, Station.second)
+    on_flash = len(first.flushed()) + len(station.flushed())
+    store = station.store
+    store.release(7, 20)
+    store.set_aside()
+    assert store.discarded == on_flash - 20 and store.first() == (8, store._oldest)
+    store.release(7, 21)
+    events = []
+    found = drain(store, events=events)
+    assert on_flash + len(found) == first.store.flushed + len(station.made)
+    told = [int(detail.split()[0]) for kind, detail in events if kind == messages.DISCARDED]
+    assert sum(told) == on_flash - 20
+
+
 # ---- thinning
+
+
+# A flash that fails is no reason to fill memory with THINNING begun, ended, begun.
+@_on_flash(_SMALL)
+def test_thinning_does_not_begin_while_the_flash_fails(files):
+    station = Station(files, reserve=_SMALL // 2, ring=512)
+    while not station.store.thinned:
+        station.go(60000, Station.second)
+    files.fails = lambda operation, name: 5
+    told = []
+    event = station.store.event
+    station.store.event = lambda kind, detail: told.append(detail) or event(kind, detail)
+    station.go(300000, Station.second)
+    assert told.count("begun") == 0 and told.count("ended") == 1
+    files.fails = None
+    station.go(700000, Station.second)
+    assert told.count("begun") == 1
 
 
 @_on_flash(_SMALL)
@@ -555,3 +707,18 @@ def test_at_half_of_the_flash_readings_are_thinned_until_the_link_is_back(files)
     assert singles + store.thinned == station.n
     for _, mean, minimum, maximum, count, why, _ in summaries:
         assert bits_float(minimum) <= bits_float(mean) <= bits_float(maximum) and why == 0 and count <= 60
+
+
+@_on_flash()
+def test_the_watchdog_is_fed_however_many_lives_are_on_flash(files):
+    """Looking through them takes a board seconds, and so does giving them other numbers."""
+    for boot in range(1, 31):
+        station = Station(files, boot)
+        station.go(30000, Station.second)
+    fed = []
+    files.feed = lambda: fed.append(1)
+    station = Station(files, 31)
+    assert len(_names(files)) == len(fed) == 30
+    station.go(30000, Station.second)
+    station.store.renumber(9000)
+    assert len(fed) == 61 and station.store.boot == 9031

@@ -128,6 +128,22 @@ def test_a_full_ring_drops_the_oldest_counts_and_reports():
     assert (store.emitted, store.acked, store.held, store.discarded) == (75, 75, 0, 10)
 
 
+# Three ranges are told when memory has room for one event: the others push out the oldest records, which are
+# counted in their turn, and are no reason to tell the three again.
+def test_a_discard_is_told_once_when_memory_is_full():
+    _, store = _store(64)
+    _put(store, 70)
+    store.release(7, 10)
+    store.release(7, store.emitted)  # that was told
+    _put(store, 64)
+    store._gone = [[1, 5, 1, 5, 1], [1, 6, 3, 6, 3], [1, 6, 5, 6, 5]]
+    store.release(7, store.emitted - 63)
+    store.release(7, store.emitted)
+    store.release(7, store.emitted)
+    assert store.newest_event == (messages.DISCARDED, "2 records, 73 to 74 of boot 7")
+    assert store.emitted == 70 + 1 + 64 + 3 + 1
+
+
 def test_release_is_only_for_what_was_made():
     _, store = _store()
     _put(store, 5)

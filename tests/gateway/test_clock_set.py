@@ -318,10 +318,20 @@ def after(*messages, moment: Moment = MOMENT) -> tuple[dict[int, int], list[str]
 
 @pytest.mark.parametrize("detail", [
     None, "", [], [1], [1, 2, 3], ["1", BEGAN], [1.0, BEGAN], [True, BEGAN], {"ticks": 1}, [0, 0],
-    [0, 946_684_800_000], [0, LATER + FUTURE_MS + 1], [5, 2**60],
+    [0, 946_684_800_000], [0, LATER + FUTURE_MS + 1], [5, 2**60], [-1, BEGAN], [2**53, BEGAN],
 ])  # fmt: skip
 def test_what_says_nothing_credible_places_nothing(detail):
     placements, names = after(of_boot_5(0), Event(5, 6, BEGAN, 1, CLOCK_SET, detail))
+    assert placements == {} and names == ["untold"]
+
+
+@pytest.mark.parametrize(
+    "detail", [[-(2**64), 2**64 - 1], [2**64 - 1, -(2**64)], [0, 2**53], [0, -1], [-5, 5]]
+)
+def test_no_number_trips_a_gateway_whose_own_clock_is_behind(detail):
+    """It cannot tell what is credible then; what no message can carry is not, and the record is journaled."""
+    behind = MOMENT._replace(now_ms=START - 10**10, trusted=False)
+    placements, names = after(of_boot_5(0), Event(5, 6, BEGAN, 1, CLOCK_SET, detail), moment=behind)
     assert placements == {} and names == ["untold"]
 
 

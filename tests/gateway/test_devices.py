@@ -110,8 +110,25 @@ def test_records_before_a_greeting_and_of_an_older_boot_are_stale():
     assert device.feed(wire(readings(3, 11)), MOMENT) == ([], b"")
     device.feed(wire(hello(boot=4)), MOMENT)
     assert device.feed(wire(readings(2, 1)), MOMENT) == ([], b"")
-    assert device.feed(wire(hello(boot=3, nonce=2)), MOMENT) == ([], b"")
+    assert device.feed(wire(hello(boot=3, nonce=2)), MOMENT)[0] == []
     assert counts(device)["stale"] == 3
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_a_device_that_lost_its_boot_number_is_told_which_one_is_known(greeted):
+    device = ingest(position=(9000, 10))
+    if greeted:
+        device.feed(wire(hello(boot=9001)), MOMENT)
+    entries, answer = device.feed(wire(hello(boot=42, nonce=2)), MOMENT)
+    (told,) = answers(answer)
+    assert entries == [] and counts(device)["stale"] == 1
+    assert (told.nonce, told.boot) == ((2).to_bytes(8, "big"), 9001 if greeted else 9000)
+    _, answer = device.feed(wire(hello(boot=told.boot + 1, nonce=3)), MOMENT)
+    assert answers(answer)[0].nonce == (3).to_bytes(8, "big")
+    entries, _ = device.feed(wire(readings(told.boot + 1, 1)), MOMENT)
+    assert len(entries) == 1
+    assert device.feed(wire(hello(boot=42, nonce=2)), MOMENT)[0] == []  # recorded, and sent again: no harm
+    assert len(device.feed(wire(readings(told.boot + 1, 11)), MOMENT)[0]) == 1
 
 
 def test_a_replayed_greeting_of_this_boot_is_stale():

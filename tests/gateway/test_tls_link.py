@@ -234,6 +234,25 @@ def test_of_too_many_handshakes_the_oldest_goes(tmp_path):
     asyncio.run(main())
 
 
+def test_of_a_crowd_that_comes_at_once_no_more_than_the_limit_stand(tmp_path):
+    """All of them wait to be accepted before the loop has its turn: none of the accepts waits for anybody."""
+
+    async def main():
+        async with listening(tmp_path) as (rig, link, cert):
+            crowd = [socket.create_connection(("127.0.0.1", link.port)) for _ in range(90)]
+            turns = 0
+            while failures(rig) < len(crowd) - HANDSHAKES_MAX:
+                assert len(link.handshakes) <= HANDSHAKES_MAX
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns > 20  # others had theirs meanwhile
+            await works(rig, link, cert, 0)
+            for one in crowd:
+                one.close()
+
+    asyncio.run(main())
+
+
 def test_the_control_one_handshake_after_the_other_would_hold_up_the_device(tmp_path, monkeypatch):
     """If the listener waited for each handshake, one silent client would keep the device out."""
     begin = TlsDeviceLink._shake_hands

@@ -41,7 +41,7 @@ def _station(directory, boot, seen, reserve=131072):
 # Time passes: each second six records, of 550 bytes. Stops when the power goes; notes what is safe by then.
 def _go(station, seconds, seen, acked=None):
     store = station.store
-    station.board.stride = 10
+    station.board.stride = 4
 
     def tick(station):
         if seen["flash"].dead:

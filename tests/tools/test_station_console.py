@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import sys
 
 import pytest
 
-from protocol import framing, messages
+from protocol import framing, messages, quality
 from protocol.cose import Mac0
+from protocol.errors import ProtocolError
 from simulator.bus import PtyPair
 from simulator.station import StationProcess
 from tests.firmware.bench import DEVICE, KEY, ROOT, Gateway, serial_server, station, unit, until, value
 from tools.people import Failure, UsageError
-from tools.station.console import parse_command
+from tools.station.console import View, parse_command
 from tools.station.link import StationLink, read_key
 
 
@@ -58,7 +61,8 @@ class Bench:
 def test_a_technician_looks_and_asks(tmp_path):
     async def main():
         async with Bench(tmp_path) as bench:
-            typed = b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\nlog x\n"
+            typed = b"status\nread bus=rs485 unit=2 function=3 address=0 count=2\nlog\nnonsense\n"
+            typed += b"log x\nrelay id={1}\nlog a={[]:1}\n"
             status, lines, errors = await console(
                 "--port", bench.port, "--key", bench.directory / "link.key", "--seconds", 6, typed=typed
             )
@@ -71,6 +75,7 @@ def test_a_technician_looks_and_asks(tmp_path):
             assert results["log"]["text"] == "no crash is known"
             assert not results["nonsense"]["ok"] and "status" in results["nonsense"]["text"]
             assert any("name=value" in line["text"] for line in of(lines, "note"))
+            assert any("cannot be sent" in line["text"] for line in of(lines, "note")) and not errors
             readings = {line["channel"]: line["value"] for line in of(lines, "reading")}
             assert readings["c1"] == 50.0 and 25.0 <= readings["c0"] < 25.1
 
@@ -208,6 +213,151 @@ def test_a_counter_that_was_used_is_replaced(tmp_path):
     asyncio.run(main())
 
 
+def test_a_command_that_ends_in_a_restart_is_not_given_again(tmp_path):
+    """Its answer is lost, the device comes back and knows only its counter: a second sample is not drawn."""
+
+    async def main():
+        cable = await PtyPair(tmp_path / "a", tmp_path / "b").start()
+        mac = Mac0(DEVICE, KEY)
+        drawn = []
+
+        async with StationLink(str(tmp_path / "b"), KEY) as link:
+
+            def say(message):
+                cable.inject(to_b=framing.encode(mac.seal(messages.encode(message))))
+
+            def send(message):
+                if isinstance(message, messages.Command):
+                    if message.counter not in drawn:
+                        drawn.append(message.counter)
+                        return  # it acts, and starts anew before its answer is out
+                    text = f"counter {message.counter} was used: write {message.counter + 1} or more"
+                    say(messages.Result(message.id, False, text, message.counter + 1))
+
+            link.send = send
+            say(messages.Hello(1, "x", DEVICE, 5, bytes(8), bytes(8), [], 5, 1, 0, 100, "power"))
+            await link.greeted(5)
+            with pytest.raises(Failure, match="answer is lost"):
+                await link.command("sample", seconds=20)
+        await cable.stop()
+        assert len(drawn) == 1
+
+    asyncio.run(main())
+
+
+def test_a_device_that_refuses_every_counter_is_refused_itself(tmp_path):
+    async def main():
+        cable = await PtyPair(tmp_path / "a", tmp_path / "b").start()
+        mac = Mac0(DEVICE, KEY)
+        async with StationLink(str(tmp_path / "b"), KEY) as link:
+
+            def say(message):
+                cable.inject(to_b=framing.encode(mac.seal(messages.encode(message))))
+
+            def send(message):
+                if isinstance(message, messages.Command):
+                    say(messages.Result(message.id, False, f"counter {message.counter} was used", 5))
+
+            link.send = send
+            say(messages.Hello(1, "x", DEVICE, 5, bytes(8), bytes(8), [], 5, 1, 0, 100, "power"))
+            await link.greeted(5)
+            assert not (await asyncio.wait_for(link.command("status"), 20)).ok
+        await cable.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_whatever_a_device_says_is_shown_without_harm(as_json):
+    out = io.StringIO()
+    view = View(as_json, out)
+    link = StationLink("nowhere", KEY, None, view.message, view.note)
+    view.link = link
+    mac = Mac0(DEVICE, KEY)
+    table = [("c0", 1000, 0, ()), ("c\x1b[2J", 1000, 0, ())]
+    far = (1 << 53) - 1
+    for message in (
+        messages.Hello(1, "\x1b]0;owned\x07", DEVICE, 5, bytes(8), bytes(8), table, 5, 1, 0, 100, "po\rwer"),
+        messages.Event(5, 1, far, 1, messages.DOOR, "open\x1b[31m\x9b"),
+        messages.Event(5, 2, far, 1, 200, {"x": [b"\x00", float("nan")]}),
+        messages.Readings(5, 3, far, 1, [(0, 0, 0x7FC00000, 0, 0), (1, 0, 0x7F800000, 0, 0)]),
+        messages.Now(bytes(8), far, 1, [(0, 9, 0x41C80000, 0, 0), (1, 0, None, quality.TIMEOUT, 0)]),
+        messages.Result(7, True, "\x1b[H", {"x": float("inf"), "y": "\x07"}),
+    ):
+        link.feed(framing.encode(mac.seal(messages.encode(message))))
+        view._readings(link.station)
+        if isinstance(message, messages.Result):
+            view.result("status", message)
+    said = out.getvalue()
+    assert said.count("\n") >= 6 and not set(said) & set("\x1b\x07\r\x00")
+    assert as_json or "\x9b" not in said
+    if as_json:
+        for line in said.splitlines():
+            json.loads(line, parse_constant=pytest.fail)
+
+
+def test_readings_are_shown_again_once_the_clock_was_set_back(tmp_path):
+    """A device whose clock ran ahead was told the time: what it measures now is older than what was shown."""
+
+    async def main():
+        link = StationLink("nowhere", KEY)
+        mac = Mac0(DEVICE, KEY)
+
+        def say(message):
+            link.feed(framing.encode(mac.seal(messages.encode(message))))
+
+        def send(message):
+            if isinstance(message, messages.Command):
+                say(messages.Result(message.id, True, "it is", 1))
+
+        link.send = send
+        table = [("c0", 1000, 0, ())]
+        say(messages.Hello(1, "x", DEVICE, 5, bytes(8), bytes(8), table, 5, 1, 1, 100, "power"))
+        say(messages.Readings(5, 1, 1 << 42, 1, [(0, 0, 0x41C80000, 0, 0)]))
+        assert (await link.command("time", {"time_ms": 1 << 41})).ok
+        say(messages.Readings(5, 2, 1 << 41, 1, [(0, 0, 0x42480000, 0, 0)]))
+        assert link.station.readings["c0"].value == 50.0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "port", ["tcp://a..b:70", "tcp://256.1.1.1:70", "tcp://x", "tcp://1.2.3.4:x", "tcp://:5"]
+)
+def test_an_address_that_is_none(port):
+    async def main():
+        with pytest.raises(UsageError, match="tcp://"):
+            async with StationLink(port, KEY):
+                pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "id={[]:1}",
+        "id={1,2}",
+        "id=1j",
+        "id=...",
+        "id=" + "9" * 30,
+        "id=" + "9" * 6000,
+        "id='" + "x" * 3000 + "'",
+        "a=" + "[" * 5000,
+        "a=" + "-" * 20000 + "1",
+        "id={1:2,'a':{2.5:1}}",
+        "a=a\0b",
+        "x" * 33 + "=1",
+    ],
+    ids=lambda line: line[:12],
+)
+def test_typing_errors_are_sentences(line):
+    name, arguments = parse_command("relay " + line)
+    command = messages.Command(5, 5, name, arguments)
+    with contextlib.suppress(ProtocolError):  # of which the console makes a note
+        framing.encode(Mac0(DEVICE, KEY).seal(messages.encode(command)))
+
+
 def test_commands_as_they_are_typed():
     assert parse_command("status") == ("status", None)
     assert parse_command("relay id=pump on=True pulse_ms=500") == (
@@ -225,6 +375,8 @@ def test_a_key_file(tmp_path):
     path = tmp_path / "key"
     path.write_text(KEY.hex() + "\n")
     assert read_key(path) == KEY
+    with pytest.raises(UsageError, match="nowhere"):
+        read_key(tmp_path / "nowhere")
     for wrong in ("", "00", "zz" * 32, "00" * 33, "é" * 64):
         path.write_text(wrong)
         with pytest.raises(UsageError, match="64 hexadecimal"):

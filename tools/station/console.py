@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from protocol import messages
+from protocol.errors import ProtocolError
 from protocol.messages import Event, Hello, Now, Readings, Result
 from tools.people import Failure
 from tools.station.link import Station, StationLink, read_key
@@ -62,7 +64,7 @@ def parse_command(line: str) -> tuple[str, dict | None]:
             raise ValueError(f'"{word}": write name=value')
         try:
             args[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # no literal of any kind
             args[key] = text
     if name == "time" and not args:
         args["time_ms"] = time.time_ns() // 1_000_000
@@ -123,6 +125,8 @@ async def _commands(link: StationLink, view: View, typed: TextIO) -> None:
             view.result(name, await link.command(name, args))
         except Failure as failure:
             view.note(str(failure))
+        except ProtocolError as error:  # a set, a number without end, more than fits a frame
+            view.note(f"{name} cannot be sent: {error}")
     else:
         if not typed.isatty():  # nobody types: look on until the time is up
             await asyncio.Event().wait()
@@ -135,7 +139,10 @@ async def _lines(typed: TextIO) -> AsyncIterator[str]:
     pieces: asyncio.Queue[bytes] = asyncio.Queue()
 
     def readable() -> None:
-        data = os.read(fd, 4096)
+        try:
+            data = os.read(fd, 4096)
+        except OSError:  # the terminal has gone
+            data = b""
         pieces.put_nowait(data)
         if not data:
             loop.remove_reader(fd)
@@ -238,28 +245,37 @@ class View:
                 continue
             self._shown[name] = reading
             when = _when(reading.time_ms, reading.told)
-            fields = {"channel": name, "t": when, "raw": reading.raw, "value": reading.value}
+            fields = {"channel": name, "t": when, "raw": _plain(reading.raw), "value": _plain(reading.value)}
             fields["quality"] = reading.quality
             value = "-" if reading.value is None else f"{reading.value:.6g}"
             self._say("reading", fields, f"{when}  {name:20} {value:>12}  {reading.quality}")
 
     def _say(self, what: str, fields: dict[str, Any], text: str) -> None:
-        line = json.dumps({"what": what, **fields}, ensure_ascii=False) if self._json else text
+        line = json.dumps({"what": what, **fields}, ensure_ascii=False) if self._json else _harmless(text)
         print(line, file=self._out, flush=True)
 
 
 def _when(time_ms: int, told: bool) -> str:
     if not told:
         return f"+{time_ms / 1000:.1f} s"
-    return (
-        datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    try:
+        then = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a device may believe anything of its clock
+        return f"{time_ms} ms"
+    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would act on: a device, or whoever says to be one, may send any text."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def _plain(data: Any) -> Any:
-    """As JSON has it: bytes as hex."""
+    """As JSON has it: bytes as hex, null for what is no number."""
     if isinstance(data, bytes):
         return data.hex()
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
     if isinstance(data, list | tuple):
         return [_plain(item) for item in data]
     if isinstance(data, dict):

@@ -5,7 +5,8 @@ Rule 1: the device keeps every record until the real gateway has it: no frame fr
 Rule 2: nothing is believed before its tag is checked. Without the key only the greeting is looked at, and
         everything from there is marked as not proven.
 Rule 3: a command is sent again, the same to the byte, until its answer comes: the device acts on it once. A
-        counter that was used is replaced by the one the device asks for.
+        counter that was used is replaced by the one the device asks for; not so when it was this command that
+        used it, before the device started anew.
 Rule 4: our time is never told as one to trust: a laptop's clock may be wrong. The command "time" does it,
         when a person means it.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import termios
 import time
 import tty
@@ -35,6 +37,8 @@ from tools.people import Failure, UsageError
 BAUD = 115_200
 REPEAT_S = 2.0
 """A command goes out again after so long without its answer: the device may just be greeting."""
+COUNTERS_MAX = 4
+"""Counters that are tried for one command: a device that refuses one says which it needs."""
 PAUSE_MS = 5_000
 """How long the device may leave out its records: without acknowledgements it would only repeat them."""
 NONE = bytes(8)  # the nonce of nobody
@@ -73,7 +77,9 @@ def read_key(path: Path) -> bytes:
     """The 32 bytes of a link key file. UsageError when it holds anything else."""
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (UnicodeDecodeError, ValueError):
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name the file with the key.") from error
+    except ValueError:  # no digits, or no text at all
         key = b""
     if len(key) != 32:
         raise UsageError(f"{path} is no link key: it has to hold 64 hexadecimal digits.")
@@ -167,6 +173,8 @@ class StationLink:
     async def _open_tcp(self, host: str, port: int) -> None:
         try:
             server = await asyncio.start_server(self._serve, host, port)
+        except (UnicodeError, socket.gaierror) as error:
+            raise UsageError(f'"{self.port}" names no address: write tcp://192.168.1.10:7311.') from error
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -302,13 +310,23 @@ class StationLink:
         """Have a command done, once. Failure when no answer comes; a refusal is a Result like others."""
         if self._key is None:
             raise UsageError("A command needs the station's link key: write --key FILE.")
+        tries = 0
         while True:
+            tries += 1
             self._counter = max(self._counter + 1, _now_ms())
             result = await self._ask(Command(self._counter, self._counter & 0x7FFFFFFF, name, args), seconds)
             needed = result.data if not result.ok and f"{self._counter} was used" in result.text else None
-            if not isinstance(needed, int):
-                return result
-            self._counter = needed - 1  # each round is above the one before, so this ends
+            if not isinstance(needed, int) or tries == COUNTERS_MAX:
+                break
+            if needed == self._counter + 1:  # by this very command, whose answer a restart has lost
+                raise Failure(
+                    f'The station took "{name}" and started anew: its answer is lost. '
+                    "Look at its status before you repeat it."
+                )
+            self._counter = needed - 1
+        if name == "time" and result.ok and self.station:
+            self.station.readings.clear()  # what comes may be older than what was shown
+        return result
 
     async def _ask(self, command: Command, seconds: float) -> Result:
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

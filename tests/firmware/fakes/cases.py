@@ -7,6 +7,7 @@ import os
 import sys
 
 import machine
+import micropython
 import network
 
 from firmware.boards import metal, uart
@@ -231,6 +232,22 @@ def pulses_are_counted_and_bounces_are_not(make):
         metal.time = good
 
 
+def an_interrupt_allocates_nothing(make):
+    one = board(make)
+    pulses = metal.Metal.counter(one, 15, "up", 0)
+    edge = machine.Pin.handlers[15]
+    failed = None
+    micropython.heap_lock()  # as a hard interrupt finds it
+    try:
+        edge(None)
+        edge(None)
+    except MemoryError as error:
+        failed = error
+    micropython.heap_unlock()
+    assert failed is None, failed
+    assert pulses() == 2
+
+
 def a_counter_goes_on_when_its_cell_wraps(make):
     one = board(make)
     one.COUNT = 63
@@ -379,8 +396,6 @@ def tls_borrows_a_time_and_gives_it_back(make):
 
 
 def a_usb_link_takes_the_console(make):
-    import micropython
-
     told = []
     good = metal.micropython
 
@@ -395,7 +410,6 @@ def a_usb_link_takes_the_console(make):
         assert told == [-1]
     finally:
         metal.micropython = good
-    assert micropython is not None
     one.report("nobody may hear this " * 20)
     one.crash(ValueError("nor this"))
     stream = asyncio.run(one.open_link({"kind": "usb"}))
@@ -424,6 +438,7 @@ EVERY = [
     no_configuration_gets_the_pins_of_the_link,
     an_identity_that_is_no_json_still_makes_a_board,
     pulses_are_counted_and_bounces_are_not,
+    an_interrupt_allocates_nothing,
     a_counter_goes_on_when_its_cell_wraps,
     the_watchdog_is_fed_and_counted,
     a_reset_tells_the_next_start_why,

@@ -108,6 +108,13 @@ def itself(board):
     )
     boot = board.next_boot()
     assert board.next_boot() == boot + 1 and board.next_boot(boot + 100) == boot + 101
+    for junk in (b"", b"x", b"-5", b"\xff\xff"):  # what a bad flash leaves is as none
+        board.write_file("boot", junk)
+        boot = board.next_boot()
+        assert 0 < boot <= 1 << 24 and board.next_boot() == boot + 1
+    os.mkdir(ROOT + "/boot.new")  # nothing can be kept
+    others = [board.next_boot() for _ in range(20)]
+    assert min(others) > boot and len(set(others)) > 10
     board.write_file("x", b"1")
     assert board.read_file("x") == b"1"
 

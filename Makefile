@@ -13,7 +13,7 @@ PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.p
 	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
 	tests/power tests/system
 
-.PHONY: demo test lint bench promises servers clean constraints
+.PHONY: demo test lint bench promises pico servers clean constraints
 
 demo: .venv/.installed .venv-micropython/.installed        ## the whole chain on this machine until Ctrl-C
 	@$(BIN)/quantrac demo $(ARGS)
@@ -37,6 +37,11 @@ promises: .venv/.installed-test .venv-micropython/.installed .node/.installed se
 	QUANTRAC_LONG=1 QUANTRAC_SEEDS=5000 QUANTRAC_EXAMPLES=20000 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(PROMISES) $(ARGS)
 
+# Needs an image of MicroPython, which is no package: make pico RP2_UF2=FILE
+pico: .venv/.installed-rp2                                 ## the station on an emulated Pico
+	@test -f "$(RP2_UF2)" || { echo "Name an image of MicroPython 1.28 or newer for a board with an RP2040: make pico RP2_UF2=FILE.uf2"; exit 2; }
+	RP2_UF2="$(abspath $(RP2_UF2))" $(BIN)/python -m pytest -n $(WORKERS) -rP tests/emulated/test_pico.py $(ARGS)
+
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
 .venv/bin/python:
@@ -52,6 +57,11 @@ promises: .venv/.installed-test .venv-micropython/.installed .node/.installed se
 
 .venv/.installed-test: .venv/.installed constraints-test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-test.txt
+	@touch $@
+
+# The emulator of the RP2040, and littlefs as it is on a board's flash.
+.venv/.installed-rp2: .venv/.installed-test constraints-rp2.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-rp2.txt
 	@touch $@
 
 # MicroPython has an environment of its own: its package would otherwise shadow CPython's fallback for `micropython`.

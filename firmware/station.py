@@ -65,7 +65,7 @@ class Station:
         self.uplink = Uplink(
             board, link, self.session, mac, self.clock, self.store, self.renumber, self._commanded
         )
-        self.watch = Watch(board, self.store, safe, self.leave if passes else None)
+        self.watch = Watch(board, self.store, safe, self.leave if passes else None, self.arbiter)
         self.io = None
         self.loops = None
         if not safe:

@@ -14,6 +14,8 @@
 #         trial is confirmed, and safe mode ends: at the next start, which comes by itself; where flash cannot
 #         keep what is held meanwhile, once nothing is.
 
+import asyncio
+
 from firmware.lazy import call
 from protocol._compat import const
 from protocol.messages import CRASH
@@ -33,11 +35,13 @@ REASON_MAX = const(32)  # bytes of a reset's reason in a HELLO
 class Watch:
     # safe: why only what is needed runs, "" in normal running. leave(reason): starts anew, with what is held
     # on flash; None: safe mode does not end by itself.
-    def __init__(self, board, store, safe="", leave=None):
+    def __init__(self, board, store, safe="", leave=None, arbiter=None):
         self.crashes = 0
         self.headroom = None  # lowest free heap after a collection, in bytes
         self.safe = safe
         self._leave = leave
+        self._arbiter = arbiter
+        self._kept = False  # that ten minutes were healthy
         self._board = board
         self._store = store
         self._tasks = {}  # name -> [ms left until it has to report]
@@ -96,7 +100,7 @@ class Watch:
     async def run(self):
         board, store = self._board, self._store
         board.watchdog(_DOG_MS)
-        well = False
+        well = self._kept = False
         while True:
             for name, left in self._tasks.items():
                 if left[0] <= 0:
@@ -105,7 +109,7 @@ class Watch:
             board.feed()
             self._ticks += 1
             if self._ticks == _UP_TICKS:
-                self._keep("up")
+                asyncio.create_task(self._keep("up"))
             if self._ticks % _HEAP_TICKS == 0:
                 board.idle()
                 free = board.heap()[0]
@@ -113,19 +117,23 @@ class Watch:
                     self.headroom = free
             if self._told and store.acked >= self._told:
                 self._told = 0
-                self._keep("sent")
+                asyncio.create_task(self._keep("sent"))
             if not well and board.station_ticks() - self._well_at >= _HEALTHY_MS:
                 well = True
-                for kind, text in self._keep("healthy"):
-                    store.event(kind, text)
-            if well and self._leave and not (store.held and store.flash_faults):
+                asyncio.create_task(self._keep("healthy"))
+            if self._kept and self._leave and not (store.held and store.flash_faults):
                 self._leave("asked: safe mode is over")
                 self._leave = None
             await board.sleep_ms(_TICK_MS)
 
-    def _keep(self, step):
-        try:
+    # A task of its own: whoever waits for the bus cannot feed meanwhile.
+    async def _keep(self, step):
+        def work():
             return call(_CRASHES, step, self._board.files)
+
+        try:
+            for kind, text in (await self._arbiter.flash(work) if self._arbiter else work()) or ():
+                self._store.event(kind, text)
         except Exception as error:  # no flash: it is tried again at the next start
             self._board.crash(error)
-            return ()
+        self._kept = step == "healthy" or self._kept

@@ -34,7 +34,7 @@ from protocol.errors import ConfigError
 _CONNECT_MS = const(5000)
 _PINS = ("sck", "mosi", "miso", "cs", "rst", "int", "sda", "scl")
 
-gc.threshold(16384)  # collected early, long-lived objects stay together: a small heap falls apart otherwise
+gc.threshold(49152)  # collected early, long-lived objects stay together: a small heap falls apart otherwise
 
 
 class Metal(Common):

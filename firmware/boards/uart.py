@@ -83,6 +83,13 @@ class Uart(Stream):
                 await asyncio.sleep_ms(1)
                 uart = self._open()
 
+    # A read() of more than is there waits for another byte, as long as one takes, after each: what comes in
+    # faster than that would keep everything else waiting.
+    def _take(self, n):
+        file = self._open()
+        n = min(n, file.any())
+        return file.read(n) or b"" if n else b""
+
     def _shut(self, file):
         file.deinit()
 

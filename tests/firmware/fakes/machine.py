@@ -78,7 +78,11 @@ class UART(io.IOBase):
         self._txbuf = txbuf
         self._busy = 0
 
+    def any(self):
+        return len(self.coming)
+
     def read(self, n):
+        assert n <= len(self.coming), "this read would wait"
         data, self.coming = self.coming[:n], self.coming[n:]
         return data or None
 

@@ -3,7 +3,8 @@ import sys
 
 # `import struct` looks for a file first, each time, in all of the path: 8 ms on a board. `ustruct` does not.
 if sys.implementation.name == "micropython" and sys.platform != "linux":
-    for _name in "array binascii collections errno hashlib io json machine os select struct time".split():
+    _names = "array binascii collections errno hashlib io json machine os select struct time"
+    for _name in _names.split():
         try:
             sys.modules[_name] = __import__("u" + _name)
         except ImportError:

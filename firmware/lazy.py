@@ -14,6 +14,7 @@ _OWN = ("firmware.", "protocol.")
 
 # What the module's function returns; a coroutine, when it is one, keeps its code alive by itself.
 def call(module, function, *arguments):
+    gc.collect()
     before = list(sys.modules)
     try:
         __import__(module)

@@ -20,6 +20,7 @@
 
 import json
 import struct
+import sys
 
 from firmware.lazy import call
 from firmware.pack import EVENT, NO_RAW, QUALITY, SPAN, SUMMARY, TOLD
@@ -31,7 +32,7 @@ from protocol.quality import has_value
 ROWS_MAX = const(24)  # a row takes at most 18 bytes of a frame of 1,024, a summary's at most 29
 OFFSET_MAX_MS = const(0x3FFFFFFF)  # a small int on every runtime
 DETAILS_MAX = const(4096)  # bytes of event texts in memory; beyond it the oldest go, never their events
-RESERVE = const(131072)  # bytes of flash for an update and small files
+RESERVE = const(147456)  # bytes of flash: a package that is being received, 128 KB, and 16 KB for small files
 
 SILENT_MS = const(5000)  # the oldest record waits so long for its acknowledgement: full batches go to flash
 AGE_MS = const(10000)  # and after so long all there is
@@ -50,9 +51,10 @@ _RANGES = const(8)
 _RECORD = "<BBHIQ"
 _SIZE = struct.calcsize(_RECORD)
 _RUNNING_BYTES = const(1024)  # a frame, the longest single thing that is ever made
-_RUNNING_PIECES = const(
-    32
-)  # tasks, a bus's answers, a frame in its stages: 30 KB on 64 bits, half on a board
+# Pieces that running needs at least: tasks, answers, frames in their stages; and with all that is loaded
+# later, an update that is checked meanwhile, and room between fragments. Half of them on 32 bits.
+_RUNNING_PIECES = 32 if sys.maxsize >> 31 else 16
+_ROOM_PIECES = 80 if sys.maxsize >> 31 else 40
 _PIECE = const(16)  # records in one bytearray: 256 bytes fit the holes that large allocations leave
 
 
@@ -64,16 +66,17 @@ def pieces(records, least):
     running = []
     found = []
     try:
-        for _ in range(_RUNNING_PIECES):
+        for _ in range(_ROOM_PIECES):
             running.append(bytearray(_RUNNING_BYTES))
     except MemoryError:
-        pass
-    try:
-        while len(found) * _PIECE < records:
+        records = least
+    while len(found) * _PIECE < records:
+        try:
             found.append(bytearray(_PIECE * _SIZE))
-    except MemoryError:
-        pass
-    running = None
+        except MemoryError:
+            if len(found) * _PIECE >= least or len(running) <= _RUNNING_PIECES:
+                break
+            running.pop()
     if len(found) * _PIECE >= least and found:
         return found
     return None
@@ -361,6 +364,14 @@ class Store:
     # The mains have gone.
     def flush_soon(self):
         self._urgent = True
+
+    # The board is about to be reset: everything to flash now, whoever waits for the bus, as far as it goes.
+    def save(self):
+        for _ in range(self.capacity):  # of batches to write or segments to drop
+            if not self._segments or self._wait_ms or self._oldest == self._next:
+                break
+            self._job = _FLUSH
+            self._work()
 
     # The gateway holds records of that boot, which we have not reached: moving.py. Whoever keeps boot numbers
     # takes self.boot afterwards, not before.

@@ -42,6 +42,7 @@ class Watch:
         self._leave = leave
         self._arbiter = arbiter
         self._kept = False  # that ten minutes were healthy
+        self._keeping = None
         self._board = board
         self._store = store
         self._tasks = {}  # name -> [ms left until it has to report]
@@ -89,6 +90,10 @@ class Watch:
         except Exception as worse:  # no memory, no flash: then without a report
             board.crash(worse)
         if fatal is not None:
+            try:
+                store.save()
+            except Exception as worse:
+                board.crash(worse)
             board.reset(f"crash: {fatal}"[:REASON_MAX])
         store.event(CRASH, reason)
         self._told = store.emitted
@@ -109,7 +114,7 @@ class Watch:
             board.feed()
             self._ticks += 1
             if self._ticks == _UP_TICKS:
-                asyncio.create_task(self._keep("up"))
+                self._keeping = asyncio.create_task(self._keep("up"))
             if self._ticks % _HEAP_TICKS == 0:
                 board.idle()
                 free = board.heap()[0]
@@ -117,10 +122,10 @@ class Watch:
                     self.headroom = free
             if self._told and store.acked >= self._told:
                 self._told = 0
-                asyncio.create_task(self._keep("sent"))
+                self._keeping = asyncio.create_task(self._keep("sent"))
             if not well and board.station_ticks() - self._well_at >= _HEALTHY_MS:
                 well = True
-                asyncio.create_task(self._keep("healthy"))
+                self._keeping = asyncio.create_task(self._keep("healthy"))
             if self._kept and self._leave and not (store.held and store.flash_faults):
                 self._leave("asked: safe mode is over")
                 self._leave = None

@@ -101,6 +101,21 @@ def test_mains_that_go_flush_at_once(files):
 
 
 @_on_flash()
+def test_before_a_reset_all_is_on_flash_in_time_or_not_at_all(files):
+    station = Station(files, ring=2048)
+    station.put(300)
+    station.store.save()
+    assert station.store.flushed == 300
+    station.put(10)
+    files.fails = lambda operation, name: 5
+    station.store.save()  # one attempt
+    assert station.store.flushed == 300 and station.store.flash_faults == 1
+    files.fails = None
+    found = drain(Station(files, boot=8).store)
+    assert found == {name: station.made[name] for name in sorted(station.made)[:300]}
+
+
+@_on_flash()
 def test_former_boots_come_first_and_half_acknowledged_segments_go_on(files):
     first = Station(files, 7)
     first.go(60000, Station.second)
@@ -210,6 +225,19 @@ def test_a_full_flash_drops_the_oldest_and_goes_on(files):
         assert found[name] == station.made[name]
     assert _ranges(events) == [(7, 1, oldest[1] - 1)]
     assert len(found) == len(station.made) - store.discarded
+
+
+@_on_flash(_SMALL)
+def test_before_a_reset_a_full_flash_gives_its_oldest(files):
+    station = Station(files, reserve=_SMALL // 2, thin_at=100)
+    for _ in range(1000):
+        station.put(100)
+        station.store.save()
+        if station.store.discarded > 2000:
+            break
+    store = station.store
+    assert store.discarded > 2000 and store.held == store.flushed and store.flash_faults == 0
+    assert store.held + store.discarded == store.emitted
 
 
 @_on_flash(_SMALL)

@@ -15,7 +15,7 @@ from tests.firmware.stepped_rig import Rig, compiled, hourly
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 HOURS = 72 if LONG else 12
-HEAP = os.environ.get("QUANTRAC_SOAK_HEAP", "192k")
+HEAP = os.environ.get("QUANTRAC_SOAK_HEAP", "184k")
 WARM_HOURS = 2  # lists grow to their usual size, event texts and segments appear
 GROWTH_MAX = 1024  # bytes in all, not per hour: tables that are being resized, texts of another length
 ROWS_UNDER_WAY = 8 * 24  # frames of the session's window, rows in each

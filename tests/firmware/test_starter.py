@@ -1,5 +1,7 @@
-"""The starter picks a slot, counts its starts on trial and goes back; the same for a configuration."""
+"""The starter picks a package, counts its starts on trial and goes back; the same for a configuration."""
 
+import functools
+import hashlib
 import itertools
 import json
 import os
@@ -10,23 +12,35 @@ import time
 
 import pytest
 
-from firmware import starter, trial, update
+from firmware import starter, trial
 from firmware.files import Files
 from tests.firmware import update_rig as rig
-from tests.firmware.test_runtimes import NOT_ON_A_DEVICE
 from tests.protocol.test_runtimes import ROOT, interpreter
-from tools.station import build, package
+from tools.station import package
 
-CONFIRMED, NEW = [4, "0.1.0", True], [5, "0.2.0", False]
-STATE = {"slot": "b", "old": "a", "version": "0.2.0", "counter": 5, "highest": 5, "trying": True, "tries": 0}
+CONFIRMED, NEW = 4, 5  # the counters of two packages
+STATE = {"slot": "b", "old": "a", "version": "5", "counter": 5, "highest": 5, "trying": True, "tries": 0}
+
+
+@functools.cache
+def package_of(counter):
+    return rig.make(rig.firmware(f"{counter:03}"), counter=counter, version=str(counter))
+
+
+def damaged(counter, at=-9):
+    data = bytearray(package_of(counter))
+    data[at] ^= 1
+    return bytes(data)
 
 
 def device(tmp_path, state=None, a=None, b=None):
-    """The root of a device with these complete slots."""
-    for slot, mark in (("a", a), ("b", b)):
-        (tmp_path / slot).mkdir(exist_ok=True)
-        if mark is not None:
-            (tmp_path / slot / "complete").write_text(mark if isinstance(mark, str) else json.dumps(mark))
+    """The root of a device with these packages: a counter, or what is in the file instead."""
+    tmp_path.mkdir(exist_ok=True)
+    for name in ("a.pkg", "b.pkg", "slot"):
+        (tmp_path / name).unlink(missing_ok=True)
+    for slot, data in (("a", a), ("b", b)):
+        if data is not None:
+            (tmp_path / f"{slot}.pkg").write_bytes(package_of(data) if isinstance(data, int) else data)
     if state is not None:
         (tmp_path / "slot").write_text(state if isinstance(state, str) else json.dumps(state))
     return f"{tmp_path}/"
@@ -43,13 +57,13 @@ def test_a_slot_on_trial_gets_two_starts_and_then_the_former_is_back(tmp_path):
     for _ in range(4):
         assert starter.choose(root) == "a"
         state = state_of(tmp_path)
-        assert state["reverted"] == ["0.2.0", "did not live ten minutes, 2 times"]
-        assert (state["version"], state["counter"], state["highest"]) == ("0.1.0", 4, 5)
+        assert state["reverted"] == ["5", "did not live ten minutes, 2 times"]
+        assert (state["version"], state["counter"], state["highest"]) == ("4", 4, 5)
         assert not state["trying"] and state["tries"] == 0
 
 
 def test_a_confirmed_slot_is_started_for_ever_and_costs_no_flash(tmp_path):
-    root = device(tmp_path, {**STATE, "trying": False}, CONFIRMED, [5, "0.2.0", True])
+    root = device(tmp_path, {**STATE, "trying": False}, CONFIRMED, NEW)
     before = (tmp_path / "slot").stat().st_mtime_ns
     assert [starter.choose(root) for _ in range(9)] == ["b"] * 9
     assert (tmp_path / "slot").stat().st_mtime_ns == before
@@ -58,37 +72,83 @@ def test_a_confirmed_slot_is_started_for_ever_and_costs_no_flash(tmp_path):
 def test_with_nowhere_to_go_back_to_it_goes_on_trying(tmp_path):
     root = device(tmp_path, {**STATE, "old": None}, None, NEW)
     assert [starter.choose(root) for _ in range(9)] == ["b"] * 9
-    root = device(tmp_path, STATE, None, NEW)  # the former is not complete any more
-    assert [starter.choose(root) for _ in range(9)] == ["b"] * 9
+    for former in (None, damaged(CONFIRMED), b""):  # gone, or no package any more
+        root = device(tmp_path, STATE, former, NEW)
+        assert [starter.choose(root) for _ in range(9)] == ["b"] * 9
 
 
 def test_back_to_the_files_beside(tmp_path):
     root = device(tmp_path, {**STATE, "slot": "a", "old": "", "tries": 2}, NEW)
-    assert starter.choose(root) == "" and state_of(tmp_path)["reverted"][0] == "0.2.0"
+    assert starter.choose(root) == "" and state_of(tmp_path)["reverted"][0] == "5"
     assert starter.choose(root) == ""
 
 
 @pytest.mark.parametrize(
     "torn", [None, "", "{", '"b"', "[]", "{}", '{"slot": "c"}', '{"slot": ["a"]}', "\0" * 99]
 )
-def test_without_a_state_the_confirmed_slot_runs_then_the_newest(tmp_path, torn):
-    for a, b, best in (
-        (CONFIRMED, NEW, "a"),
-        (NEW, CONFIRMED, "b"),
-        (CONFIRMED, [5, "0.2.0", True], "b"),
-        (NEW, [6, "0.3.0", False], "b"),
-        (None, NEW, "b"),
-        (CONFIRMED, None, "a"),
-        (CONFIRMED, "{", "a"),
-        ("[9, 1]", NEW, "b"),
-        (None, None, ""),
+def test_without_a_state_the_newest_whole_package_is_tried(tmp_path, torn):
+    for a, b, starts in (
+        (CONFIRMED, NEW, "bbaaa"),  # nothing says that it lives: two starts, then the other one
+        (NEW, CONFIRMED, "aabbb"),
+        (NEW, 6, "bbaaa"),
+        (None, NEW, "bbbbb"),  # nowhere to go back to
+        (CONFIRMED, None, "aaaaa"),
+        (CONFIRMED, damaged(NEW), "aaaaa"),
+        (damaged(CONFIRMED), NEW, "bbbbb"),
+        (CONFIRMED, package_of(NEW)[:-1], "aaaaa"),
+        (CONFIRMED, package_of(NEW) + b"\0", "aaaaa"),
+        (b"[9, 1]", NEW, "bbbbb"),
+        (None, None, ["", "", ""]),
     ):
-        shutil.rmtree(tmp_path)
-        tmp_path.mkdir()
         root = device(tmp_path, torn, a, b)
-        assert [starter.choose(root) for _ in range(3)] == [best] * 3, (a, b)
-        if best:
-            assert state_of(tmp_path)["highest"] == max(m[0] for m in (a, b) if isinstance(m, list))
+        assert [starter.choose(root) for _ in starts] == list(starts), (a, b)
+        whole = [counter for counter in (a, b) if isinstance(counter, int)]
+        if whole:
+            assert state_of(tmp_path)["highest"] == max(whole)
+
+
+def test_a_file_that_is_damaged_is_left_for_the_other_one_and_told(tmp_path):
+    for trying in (True, False):
+        root = device(tmp_path, {**STATE, "trying": trying, "old": "a"}, CONFIRMED, damaged(NEW))
+        assert [starter.choose(root) for _ in range(3)] == ["a"] * 3
+        state = state_of(tmp_path)
+        assert state["reverted"] == ["5", "its file is damaged"]
+        assert (state["version"], state["highest"], state["trying"]) == ("4", 5, False)
+    root = device(tmp_path, {**STATE, "trying": False, "old": None}, CONFIRMED, None)  # gone
+    assert starter.choose(root) == "a" and state_of(tmp_path)["reverted"][1] == "its file is damaged"
+
+
+def test_with_nothing_whole_it_starts_what_is_damaged(tmp_path):
+    """A flash that loses bits may have lost them in what is never used."""
+    for state in (STATE, {**STATE, "trying": False}, None, "{"):
+        root = device(tmp_path, state, damaged(CONFIRMED), damaged(NEW))
+        assert starter.choose(root) == ("b" if isinstance(state, dict) else "a")
+        root = device(tmp_path, state, b"", damaged(NEW))
+        assert [starter.choose(root) for _ in range(5)] == ["b"] * 5
+        root = device(tmp_path, state, b"QTUPDATE", package_of(NEW)[:2000])
+        assert starter.choose(root) == ""
+
+
+def test_every_byte_of_a_package_that_is_started_counts(tmp_path):
+    data = package_of(NEW)
+    length = int.from_bytes(data[8:10], "big")
+    digest = data.index(hashlib.sha256(data[10 + length + 384 :]).hexdigest().encode())
+    path = tmp_path / "one"
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :])
+        must_be_seen = at < 10 or digest <= at < digest + 64 or at >= 10 + length + 384
+        assert starter.read(path) is None or not must_be_seen, at
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        assert starter.read(path) is None and starter.read(path, False) is None, length
+
+
+def test_a_state_about_another_package_is_none(tmp_path):
+    """The power went between the two steps of an installation over a state that could not be kept before."""
+    root = device(tmp_path, {**STATE, "trying": False, "counter": 3}, CONFIRMED, NEW)
+    assert starter.choose(root) == "b"
+    state = state_of(tmp_path)
+    assert (state["trying"], state["tries"], state["old"], state["version"]) == (True, 1, "a", "5")
 
 
 def test_any_single_field_of_the_state_missing_or_wrong_still_starts_a_whole_slot(tmp_path):
@@ -106,16 +166,34 @@ def test_a_start_that_cannot_be_counted_is_not_made(tmp_path, monkeypatch):
         raise OSError(28, "ENOSPC")
 
     root = device(tmp_path, STATE, CONFIRMED, NEW)
-    monkeypatch.setattr(starter.os, "rename", fails)
-    assert starter.choose(root) == "a" and state_of(tmp_path) == STATE
+    with monkeypatch.context() as worn:
+        worn.setattr(starter.os, "rename", fails)
+        assert starter.choose(root) == "a" and state_of(tmp_path) == STATE
+        device(tmp_path, {**STATE, "trying": False}, damaged(CONFIRMED), NEW)
+        assert starter.choose(root) == "b"
+        device(tmp_path, None, CONFIRMED, NEW)
+        assert starter.choose(root) == "a"  # the older one lived once
+        device(tmp_path, STATE, damaged(CONFIRMED), NEW)
+        assert starter.choose(root) == "b"  # uncounted, but the only one
 
 
 def test_control_a_start_that_is_not_counted_is_caught(tmp_path):
     careless = rig.broken(
-        "starter", ('            state["tries"] += 1\n            save(root, state)\n', "            pass\n")
+        "starter",
+        (
+            '                state["tries"] += 1\n                _save(root, state)\n',
+            "                pass\n",
+        ),
     )
     root = device(tmp_path, STATE, CONFIRMED, NEW)
     assert [careless.choose(root) for _ in range(9)] == ["b"] * 9  # for ever: what the first test is against
+
+
+def test_control_contents_that_nobody_looks_at_are_caught(tmp_path):
+    careless = rig.broken("starter", ("binascii.hexlify(sha.digest()) != digest", "False"))
+    path = tmp_path / "one"
+    path.write_bytes(damaged(NEW))
+    assert careless.read(path) is not None  # what three tests above are against
 
 
 # ---- a configuration on trial
@@ -234,16 +312,18 @@ class Board:
         self.directory = tmp_path / "device"
         self.files = rig.device(self.directory)
         self.files.make("inbox")
-        shutil.copy(ROOT / "firmware" / "starter.py", self.directory / "main.py")
 
-    def provision(self, tmp_path, slot, sources, mark):
-        rig.compile_to(self.directory / slot, sources)
-        (self.directory / slot / "complete").write_text(json.dumps(mark))
+    def provision(self, tmp_path, sources):
+        rig.compile_to(tmp_path / "provisioned", sources)
+        data = rig.make(tmp_path / "provisioned", version="0.1.0", counter=1)
+        for name, content in package.layout(data, package.public_text(rig.key(0))).items():
+            self.files.replace(name, content)
 
-    def send(self, tmp_path, version, counter, sources):
+    def send(self, tmp_path, version, counter, sources, **more):
         folder = tmp_path / version
         rig.compile_to(folder, sources)
-        self.files.replace("inbox/package", rig.make(folder, version=version, counter=counter))
+        files = {**package.collect(folder), **more}
+        self.files.replace("inbox/package", rig.make(files, version=version, counter=counter))
 
     def run(self, healthy_ms=50, stop="", hangs=0):
         """One start: (exit status, None when the watchdog had to end it; lines of the console).
@@ -271,11 +351,14 @@ class Board:
 @pytest.fixture
 def board(tmp_path):
     board = Board(tmp_path)
-    board.provision(tmp_path, "a", firmware("0.1.0"), [1, "0.1.0", True])
+    board.provision(tmp_path, firmware("0.1.0"))
     return board
 
 
 def test_a_package_that_works_is_tried_and_confirmed_on_the_unix_port(board, tmp_path):
+    assert set(os.listdir(board.directory)) == {
+        *("main.py", "starter.py", "a.pkg", "slot", "update.pub", "state", "inbox")
+    }
     status, lines = board.run(stop="healthy")
     assert (status, lines) == (0, ["up 0.1.0 a", "healthy"])
     board.send(tmp_path, "0.2.0", 2, firmware("0.2.0"))
@@ -292,7 +375,7 @@ def test_a_package_that_works_is_tried_and_confirmed_on_the_unix_port(board, tmp
     board.send(tmp_path, "0.3.0", 3, firmware("0.3.0"))
     assert board.run(healthy_ms=10**9)[0] == 75
     assert board.run(stop="healthy")[1][0] == "up 0.3.0 a"
-    assert json.loads(board.files.read("b/complete")) == [2, "0.2.0", True]
+    assert sorted(name for name in os.listdir(board.directory) if "py" in name) == ["main.py", "starter.py"]
 
 
 FAULTS = {
@@ -309,14 +392,9 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_that_does_not_live_is_reverted_by_itself_with_the_reason(board, tmp_path, fault):
     how, ends, reason = FAULTS[fault]
-    board.send(tmp_path, "0.2.0", 2, firmware("0.2.0", **how))
-    if not how:
-        folder = tmp_path / "0.2.0"
-        (folder / "firmware" / "app.mpy").write_bytes(
-            b"M\x05" + (folder / "firmware" / "app.mpy").read_bytes()[2:]
-        )
-        board.files.replace("inbox/package", rig.make(folder, version="0.2.0", counter=2))
-    before = rig.tree(board.directory / "a")
+    more = {} if how else {"firmware/app.mpy": b"M\x05" + bytes(99)}
+    board.send(tmp_path, "0.2.0", 2, firmware("0.2.0", **how), **more)
+    before = board.files.read("a.pkg")
     assert board.run(healthy_ms=10**9)[0] == 75
     starts = 0
     while True:
@@ -327,7 +405,7 @@ def test_one_that_does_not_live_is_reverted_by_itself_with_the_reason(board, tmp
         assert "up 0.1.0 a" not in lines and starts < 9
     assert starts == 2 and status == 0, lines
     assert lines[0] == "up 0.1.0 a" and lines[1].startswith(f"19 reverted, 0.2.0, {reason}"), lines
-    assert lines[-1] == "healthy" and rig.tree(board.directory / "a") == before
+    assert lines[-1] == "healthy" and board.files.read("a.pkg") == before
     assert board.run(stop="healthy")[1] == ["up 0.1.0 a", "healthy"]  # heard, and no longer told
     board.send(tmp_path, "0.2.0", 2, firmware("0.2.0"))
     assert "not above 2" in board.run(healthy_ms=10**9)[1][-1]
@@ -337,46 +415,64 @@ def test_a_confirmed_firmware_whose_flash_went_bad_gives_way_to_the_former(board
     board.send(tmp_path, "0.2.0", 2, firmware("0.2.0"))
     board.run(healthy_ms=10**9)
     assert "19 confirmed, 0.2.0" in board.run(stop="healthy")[1]
-    (board.directory / "b" / "firmware" / "app.mpy").write_bytes(b"M")
-    for _ in range(2):
-        assert board.run()[0] == 75
+    with open(board.directory / "b.pkg", "r+b") as file:
+        file.seek(-100, 2)
+        file.write(b"?")
     lines = board.run(stop="healthy")[1]
-    assert lines[0] == "up 0.1.0 a" and lines[1].startswith("19 reverted, 0.2.0, ")
+    assert lines[:2] == ["up 0.1.0 a", "19 reverted, 0.2.0, its file is damaged"]
+    assert board.run(stop="healthy")[1] == ["up 0.1.0 a", "healthy"]
 
 
-def test_the_whole_firmware_starts_from_a_slot(tmp_path):
-    """A package of all of today's firmware, as bytecode: it starts and stops when asked."""
-    board = Board(tmp_path)
+def test_a_package_is_a_file_system_for_import(tmp_path):
+    """What import asks for: packages with and without __init__, what is not there, frozen and built-in."""
     sources = {
-        path.replace(".py", ".mpy"): data.decode()
-        for path, data in package.collect(ROOT).items()
-        if path not in NOT_ON_A_DEVICE
+        "firmware/__init__.mpy": (ROOT / "firmware/__init__.py").read_text() + "A = 1\n",
+        "firmware/app.mpy": """
+import sys, os, json, asyncio
+import firmware.inner.deep.leaf as leaf
+from firmware.bare import thing
+from firmware.lazy import call
+import protocol.big
+def fails(work, *given):
+    try:
+        work(*given)
+    except (ImportError, OSError) as error:
+        return type(error).__name__
+def main():
+    import firmware
+    print(firmware.A, leaf.N, thing.T, protocol.big.LAST, "firmware.app" in sys.modules)
+    print([fails(__import__, name) for name in (
+        "firmware.missing", "firmware.inn", "firmware.bare.nothing", "missing", "firmware.ap", "a")])
+    print([fails(open, "/qa/" + name) for name in (
+        "firmware/app", "firmware", "firmware/app.py", "firmware/missing.mpy", "../slot", "")])
+    print([os.stat("/qa/" + name)[0] for name in ("firmware/app.mpy", "firmware", "firmware/inner/deep")])
+    add = "firmware.late", "add"
+    print(call(*add, 2, 3), "firmware.late" in sys.modules, call(*add, 4, 5))
+    print(__file__, leaf.__file__)
+    leaf.crash()
+""",
+        "firmware/bare/thing.mpy": "T = 'thing'\n",
+        "firmware/inner/__init__.mpy": "",
+        "firmware/inner/deep/__init__.mpy": "from firmware.inner.deep.leaf import N\n",
+        "firmware/inner/deep/leaf.mpy": "N = 7\n\n\ndef crash():\n    1 // 0\n",
+        "firmware/late.mpy": "def add(x, y):\n    return x + y\n",
+        "firmware/lazy.mpy": (ROOT / "firmware/lazy.py").read_text(),
+        "protocol/big.mpy": "".join(f"x{i} = 'text {i}'\n" for i in range(300)) + "LAST = x299\n",
     }
-    rig.compile_to(tmp_path / "all", sources)
-    site = {
-        "id": "st-01",
-        "key": "11" * 32,
-        "link": {"kind": "tcp", "host": "127.0.0.1", "port": 9},
-        "buses": [{"id": "line", "kind": "rtu", "path": str(tmp_path / "nothing")}],
-        "units": [{"bus": "line", "unit": 2, "profile": "aqualabo-ntu", "poll_ms": 10000}],
-    }
-    for name, data in build.files(site).items():
-        board.files.replace(name, data)
-    ok, text, _ = rig.install(update, board.files, rig.make(tmp_path / "all", counter=1))
-    assert ok, text
-    done = subprocess.run(
-        [interpreter(), "-X", "heapsize=256k", "main.py"],
-        cwd=board.directory,
-        env={**os.environ, "MICROPYPATH": ""},
-        input="stop\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["final"] is True
-    state = trial.load(board.files, "slot")
-    assert (state["slot"], state["trying"], state["tries"]) == ("a", True, 1)
+    board = Board(tmp_path)
+    board.provision(tmp_path, sources)
+    status, lines = board.run()
+    assert lines[:6] == [
+        "1 7 thing text 299 True",
+        str(["ImportError"] * 6),
+        str(["OSError"] * 6),
+        str([0x8000, 0x4000, 0x4000]),
+        "5 False 9",
+        "/qa/firmware/app.mpy /qa/firmware/inner/deep/leaf.mpy",
+    ], lines
+    # confirmed, and there is nowhere to go: what ended it is shown, and the process ends with it
+    assert status == 1 and lines[-1] == "ZeroDivisionError: divide by zero"
+    assert '  File "firmware/inner/deep/leaf.mpy", line 5, in crash' in lines
 
 
 def test_a_pin_keeps_the_prompt_free(board):
@@ -388,13 +484,20 @@ def test_a_pin_keeps_the_prompt_free(board):
 
 
 @pytest.mark.parametrize("runtime", ["micropython", "cpython"])
-def test_without_slots_it_runs_the_files_beside(tmp_path, runtime):
+def test_without_packages_it_runs_the_files_beside(tmp_path, runtime):
     (tmp_path / "firmware").mkdir()
     (tmp_path / "firmware" / "__init__.py").write_text("")
     (tmp_path / "firmware" / "app.py").write_text(
         "import sys\ndef main():\n print('here', sys.argv[1])\n sys.exit(3)\n"
     )
-    shutil.copy(ROOT / "firmware" / "starter.py", tmp_path / "main.py")
+    for name, path in package.NEVER_UPDATED.items():
+        shutil.copy(path, tmp_path / name)
     command = interpreter() if runtime == "micropython" else sys.executable
-    done = subprocess.run([command, str(tmp_path / "main.py")], capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stdout) == (3, f"here {tmp_path}\n"), done.stderr
+    run = functools.partial(subprocess.run, capture_output=True, text=True, cwd=ROOT)
+    done = run([command, str(tmp_path / "main.py")])
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"here {tmp_path}\n", ""), done.stderr
+    if runtime == "cpython":  # cannot mount one, and says so
+        (tmp_path / "a.pkg").write_bytes(package_of(NEW))
+        done = run([command, str(tmp_path / "main.py")])
+        assert (done.returncode, done.stdout) == (3, f"here {tmp_path}\n")
+        assert "MicroPython only" in done.stderr

@@ -63,6 +63,10 @@ class Store:
         self.held = 0
         self.flash_faults = 0
         self.events = []
+        self.saves = lambda: None
+
+    def save(self):
+        self.saves()
 
     def event(self, kind, detail):
         self.emitted += 1
@@ -120,6 +124,20 @@ def test_one_silent_task_is_named_and_the_dog_is_not_fed_for_it():
     ((boot, up_ms, text, sent),) = _kept(board)["reports"]
     assert (boot, up_ms, sent) == (7, 5000, False) and "poller rs485 is silent" in text
     assert _kept(board)["noted"] and _kept(board)["streak"] == [[2, 5000]]
+
+
+def test_what_memory_holds_is_saved_before_the_reset_if_that_can_be():
+    board, store, watch = _watch()
+    watch.add("a", 3000)
+    saved = []
+
+    def fails():
+        saved.append(board.reason)
+        raise OSError(5)
+
+    store.saves = fails
+    _run(board, watch, 10)
+    assert saved == [None] and board.reason == "crash: a"
 
 
 def test_a_process_that_stood_still_as_a_whole_blames_nobody():

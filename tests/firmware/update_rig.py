@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from firmware.files import Files
-from protocol import cbor
 from tools.station import package
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +31,14 @@ def key(which: int) -> bytes:
 
 
 def firmware(mark: str) -> dict[str, bytes]:
-    """A small set of files that differs with `mark`, and has the same sizes for marks of one length."""
+    """A small set of files that differs with `mark`, and has the same sizes for marks of one length.
+
+    It is no bytecode: nothing of it is started.
+    """
     return {
-        "firmware/__init__.py": b"",
-        "firmware/app.py": f"MARK = {mark!r}\n".encode() * 90,  # more than one slice
-        "firmware/boards/unix.py": f"# {mark}\n".encode(),
+        "firmware/__init__.mpy": b"\n",
+        "firmware/app.mpy": f"MARK = {mark!r}\n".encode() * 90,  # more than one slice
+        "firmware/boards/unix.mpy": f"# {mark}\n".encode(),
         "protocol/cbor.mpy": bytes(range(256)) + mark.encode(),
     }
 
@@ -55,34 +57,31 @@ def make(files: dict[str, bytes] | None = None, **given) -> bytes:
     return package.make(files, settings.pop("key"), **settings)
 
 
-def sign(items: list, contents: bytes = b"", which: int = 0) -> bytes:
+def sign(lines: list, contents: bytes, which: int = 0) -> bytes:
     """A rightly signed package with any manifest at all: what a device must refuse although it is signed."""
-    manifest = b"".join(item if isinstance(item, bytes) else cbor.dumps(item) for item in items)
+    manifest = b"".join((line if isinstance(line, bytes) else str(line).encode()) + b"\n" for line in lines)
     private = serialization.load_pem_private_key(key(which), None)
     signature = private.sign(manifest, padding.PKCS1v15(), hashes.SHA256())
     return package.MAGIC + len(manifest).to_bytes(2, "big") + manifest + signature + contents
 
 
-def entry(path: str, content: bytes) -> list:
-    return [path, len(content), hashlib.sha256(content).digest()]
-
-
-def head(count: int = 1, **given) -> list:
+def head(content: bytes, **given) -> list:
+    """The lines before those of the files."""
     fields = {
         "purpose": package.PURPOSE,
-        "ports": [PORT],
+        "ports": PORT,
         "version": "0.2.0",
         "counter": 5,
         "created_ms": T,
         "expires_ms": T + 86_400_000,
-        "count": count,
+        "contents": f"{len(content)} {hashlib.sha256(content).hexdigest()}",
         **given,
     }
     return list(fields.values())
 
 
 def device(directory: Path) -> Files:
-    """A device that trusts key(0), with nothing in its slots."""
+    """A device that trusts key(0), without a slot."""
     (directory / "state").mkdir(parents=True, exist_ok=True)
     (directory / "update.pub").write_bytes(package.public_text(key(0)))
     return Files(str(directory))

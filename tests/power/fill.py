@@ -1,9 +1,9 @@
 # Fills a littlefs of a board's size with segments until the oldest has to go. Inside MicroPython:
 #
-#   micropython -m tests.power.fill BLOCKS RESERVE SIZE...
+#   micropython -m tests.power.fill BLOCKS RESERVE PACKAGE
 #
-# Sizes: bytes of the firmware's files, which are put there twice. Prints, as JSON, the bytes of records that
-# it holds then, what the file system says, and what a start reads.
+# PACKAGE: bytes of the firmware, which is put there twice, as slots a and b. Prints, as JSON, the bytes of
+# records that it holds then, what the file system says, and what a start reads.
 
 import json
 import sys
@@ -14,15 +14,16 @@ from firmware.segments import Segments
 from tests.power import torn
 
 
-def main(blocks, reserve, *sizes):
+def main(blocks, reserve, package):
     flash = torn.Flash(blocks)
     torn.mount(flash, True)
     files = Files(torn.ROOT)
     for slot in ("a", "b"):
-        files.make(slot)
-        for i, size in enumerate(sizes):
-            files.append(f"{slot}/{i}.mpy", bytes([i & 127]) * size)
-    free = files.free()
+        slot_bytes = files.free()
+        for at in range(0, package, 1024):
+            files.append(slot + ".pkg", bytes(min(1024, package - at)))
+        free = files.free()
+        slot_bytes -= free
     segments = Segments(files)
     scan(segments, files, reserve)
     number = 1
@@ -35,6 +36,7 @@ def main(blocks, reserve, *sizes):
     held = sum([entry[3] for entry in segments.entries])
     counts = {
         "flash": blocks * 4096,
+        "slot": slot_bytes,
         "free": free,
         "budget": segments.budget,
         "held": held,

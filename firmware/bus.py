@@ -12,8 +12,8 @@
 #         away first, and counted. The copy of a write by function 5 or 6 is left: the good answer to one
 #         looks the same.
 # Rule 3: RTU has no numbers on its frames. A late answer of the same unit can only be kept away by not asking
-#         that unit while one may still come: the poller leaves it alone for another time-out after each
-#         failure (LATE in poller.py), and what came meanwhile is thrown away before the next request.
+#         that unit while one may still come: the poller leaves it alone after each failure (LATE in
+#         poller.py), and what came meanwhile is thrown away before the next request.
 # Rule 4: over TCP an answer carries the number of its request; one with another number is skipped and
 #         counted.
 # Rule 5: flash stops the UART of some boards: an RTU transaction, its failures included, stands between

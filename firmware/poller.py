@@ -2,9 +2,9 @@
 #
 # Rule 1: a poll is due on the station's wall clock (schedule.py), and gives one record per value, whatever
 #         happens: a number, or the reason why there is none. It is stamped when the answer arrives.
-# Rule 2: LATE. After any failure a unit is left alone for another time-out; other units go on meanwhile. An
-#         answer that comes within twice the time-out of its request can therefore never be taken for that of
-#         another one.
+# Rule 2: LATE. After a failure a unit is left alone until twice the time-out has passed since its request;
+#         other units go on meanwhile. An answer that comes within that time can therefore never be taken for
+#         that of another request. What was heard at once may be noise, with the answer still to come.
 # Rule 3: a unit gets its retries until its next poll is due, then the poll is given up. Of the units
 #         that want the bus, the one that had it longest ago goes first: nobody waits for one unit twice.
 # Rule 4: after DEAD_POLLS polls without any answer a unit is lost (an event) and gets one try at growing
@@ -216,6 +216,7 @@ class Poller:
             else:
                 counts[2] += 1
                 self._counters.bad_replies += 1
+                rest_ms = max(rest_ms, 2 * timeout_ms, 2 * unit.timeout_ms)
         unit.rest_ms = rest_ms
         unit.rest_from = self._board.ticks_ms()
         return words, failed

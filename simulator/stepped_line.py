@@ -165,6 +165,10 @@ class RtuLine:
     def _late(self, request: bytes, answer: bytes, start: float) -> None:
         self._send(answer, start + self._random.randint(*self.late_us))
 
+    def _noise_then_late(self, request: bytes, answer: bytes, start: float) -> None:
+        self._send(self._random.randbytes(len(answer)), start)
+        self._late(request, answer, start)
+
     def _other_unit(self, request: bytes, answer: bytes, start: float) -> None:
         self._send(modbus.rtu(answer[0] ^ 1, answer[1:-2]), start)
 
@@ -203,6 +207,7 @@ class RtuLine:
 _FAULTS: dict[str, Callable[[RtuLine, bytes, bytes, float], None]] = {
     "silent": RtuLine._silent,
     "late": RtuLine._late,
+    "noise_then_late": RtuLine._noise_then_late,
     "other_unit": RtuLine._other_unit,
     "other_function": RtuLine._other_function,
     "short": RtuLine._short,

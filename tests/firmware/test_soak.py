@@ -68,7 +68,7 @@ def test_days_of_a_station_that_is_treated_badly(tmp_path, code):
         last = rig.drained()
         assert grown(rig.world.heaps) <= GROWTH_MAX, hourly(rig.world.heaps)
         account(rig, last)
-        assert rig.downs > HOURS and all(rig.line.hurt.values())
+        assert rig.downs > 20 and all(rig.line.hurt.values())
         assert rig.gateway.readings > 3600 * HOURS * 12 / 10 / 2  # more than half of all came as readings
     print(f"\n{HOURS} h: {last['emitted']} records, {last['discarded']} discarded, {rig.downs} outages,"
           f" {rig.line.requests} requests, {sum(rig.line.hurt.values())} bad answers,"

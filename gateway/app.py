@@ -40,6 +40,7 @@ from gateway.ingest.intake import Intake, channels_of, settings_of
 from gateway.ingest.line import Line
 from gateway.ingest.links import link_of
 from gateway.ingest.raw import RawFeed
+from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
 from gateway.lock import lock
@@ -71,7 +72,9 @@ class Gateway:
         self.config = config
         self.clock = clock
         self.counters = Counters()
-        self.journal = Journal(config.gateway.state_dir / "journal.db")
+        station, state_dir = config.station, config.gateway.state_dir
+        name = origin(station.province, station.facility, station.code)
+        self.journal = Journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
         self.journal.hear_of_status = _journal_says
         self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters)
         self.intake = Intake(

@@ -115,6 +115,8 @@ class Status:
         journal = self._intake.journal
         if journal.status:
             found.append(f"The journal cannot store: {journal.status}")
+        if journal.unsigned:
+            found.append(journal.unsigned)
         if not self._clock.trusted:
             found.append(
                 "The clock is behind the newest entry of the journal: set it, or give it a time server."

@@ -7,13 +7,13 @@ returned.
 from __future__ import annotations
 
 import sqlite3
-from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 
 from gateway.errors import JournalError
+from gateway.journal.leaf import leaf
 
-VERSION = 1
+VERSION = 2
 """Schema version this program writes: the newest schema/v<N>.sql."""
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
@@ -72,6 +72,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
     for step in range(version + 1, VERSION + 1):
         sql = (resources.files("gateway.journal") / "schema" / f"v{step}.sql").read_text(encoding="utf-8")
+        connection.create_function("journal_leaf", 5, leaf, deterministic=True)
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {step};\nCOMMIT;")
         except sqlite3.Error:
@@ -80,19 +81,16 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise
 
 
-def leaf(body: bytes) -> bytes:
-    """The RFC 6962 leaf hash of an entry."""
-    return sha256(b"\x00" + body).digest()
-
-
 def check_tail(connection: sqlite3.Connection) -> int:
     """Number of entries, after checking that the newest ones are whole. JournalError if they are not."""
     rows = connection.execute(
-        "SELECT idx, leaf, body FROM entry ORDER BY idx DESC LIMIT ?", (TAIL_ENTRIES,)
+        "SELECT idx, leaf, kind, name, arrived_ms, mono_ms, body FROM entry "
+        "LEFT JOIN source ON source.id = source ORDER BY idx DESC LIMIT ?",
+        (TAIL_ENTRIES,),
     ).fetchall()
-    for offset, (idx, stored, body) in enumerate(rows):
+    for offset, (idx, stored, kind, name, arrived_ms, mono_ms, body) in enumerate(rows):
         if idx != rows[0][0] - offset:
             raise JournalError(f"Entry {rows[0][0] - offset} is missing: restore the journal from a backup.")
-        if body is not None and leaf(body) != stored:
+        if body is not None and leaf(kind, name, arrived_ms, mono_ms, body) != stored:
             raise JournalError(f"Entry {idx} does not match its hash: restore the journal from a backup.")
     return rows[0][0] + 1 if rows else 0

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gateway.errors import JournalError
 from gateway.journal import database
+from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry, Job, Writer
 from gateway.windows import Window
@@ -38,8 +39,14 @@ class Journal:
     when it has stopped for good.
     """
 
-    def __init__(self, path: Path, connect: Callable[[str], sqlite3.Connection] = database.connect):
+    def __init__(
+        self,
+        path: Path,
+        connect: Callable[[str], sqlite3.Connection] = database.connect,
+        checkpoints: Checkpoints | None = None,
+    ):
         self.path = Path(path)
+        self._checkpoints = checkpoints
         self._connect = connect
         self._sources: dict[str, int] = {}
         self._waiting: list[Callable[[], None]] = []
@@ -59,8 +66,11 @@ class Journal:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._writer = Writer(str(self.path), self._written, self._alarm, self._connect)
-            self._name_sources(self._writer.connection, sources)
+            self._writer = Writer(
+                str(self.path), self._written, self._alarm, self._connect, self._checkpoints
+            )
+            self._writer.name_sources(sources)
+            self._sources = {name: source for source, name in self._writer.names.items()}
         except sqlite3.Error as error:
             raise JournalError(
                 f"The journal {self.path} cannot be opened: {error}. Check the disk."
@@ -68,14 +78,6 @@ class Journal:
         self.submitted = self._writer.size
         self._read_thread = ThreadPoolExecutor(1, "journal-read")
         self._reader = Reader(self.path)
-
-    def _name_sources(self, connection: sqlite3.Connection, names: Iterable[str]) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(n,) for n in names]
-        )
-        connection.execute("COMMIT")
-        self._sources = {name: id for id, name in connection.execute("SELECT id, name FROM source")}
 
     def start(self) -> None:
         """Begin writing; callbacks come on the running loop."""
@@ -125,6 +127,16 @@ class Journal:
     def reason(self) -> str:
         """Why it has stopped for good, "" while it has not."""
         return self._writer.reason
+
+    @property
+    def unsigned(self) -> str:
+        """Why no checkpoint is signed; "" while they are, or where nobody asked for any."""
+        return "" if self._checkpoints is None else self._checkpoints.reason
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint that may be given to anybody; b"" before the first."""
+        return b"" if self._checkpoints is None else self._checkpoints.latest
 
     async def read(self, function: Callable, *arguments):
         """`function(reader, *arguments)` on the reading thread; it sees everything done before.

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from gateway.journal import database
 from gateway.journal.fold import SLOT_MS
 from gateway.journal.kinds import EVENT, FRAME
+from gateway.journal.leaf import leaf_bytes
+from gateway.journal.tree import Tree
 from gateway.windows import Window
 
 DAY_MS = 86_400_000
@@ -37,6 +39,12 @@ class Stored(NamedTuple):
     last_ms: int | None
     leaf: bytes
     body: bytes | None
+
+    def leaf_bytes(self) -> bytes | None:
+        """What its leaf is the hash of; None once its body was pruned."""
+        if self.body is None:
+            return None
+        return leaf_bytes(self.kind, self.source, self.arrived_ms, self.mono_ms, self.body)
 
 
 class Reader:
@@ -141,6 +149,17 @@ class Reader:
             oldest_slot * SLOT_MS,
             before_ms,
         )
+
+    # The log ------------------------------------------------------------------------------------------------
+
+    def tree(self) -> Tree:
+        """The Merkle tree of the entries."""
+        return Tree(self._connection)
+
+    def checkpoint(self, at_least: int = 0) -> bytes | None:
+        """The newest checkpoint, a signed note; None when there is none that covers so many entries."""
+        rows = self.rows("SELECT note FROM checkpoint WHERE size >= ? ORDER BY size DESC LIMIT 1", at_least)
+        return rows[0][0] if rows else None
 
     # Windows ------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ Rule 3: after any error of the disk the commit is not tried again: the connectio
         (it is written anew). A second fsync of the same pages proves nothing: the system may have dropped
         them after the first error.
 Rule 4: what the disk cannot explain (a broken tail, a record out of order) stops the writer for good, loudly.
+Rule 5: a transaction with windows signs a checkpoint of all entries up to and with them, and keeps it. What
+        was signed leaves this thread only after the COMMIT, and after it was remembered (checkpoints.py).
 
 Many rows go into one statement because the interpreter lock is given away and fought for at every statement.
 """
@@ -17,16 +19,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from gateway.errors import JournalError
 from gateway.journal import database
+from gateway.journal.checkpoints import INSERT_CHECKPOINT, Checkpoints
 from gateway.journal.fold import SAVE_EVERY, Fold
 from gateway.journal.kinds import WINDOW
+from gateway.journal.leaf import leaf
+from gateway.journal.tree import INSERT_NODE, Tree
 from gateway.windows import Window
+from protocol.merkle import Frontier
 
 BATCH_ENTRIES = 4096
 """Entries in one transaction: about 2 MiB, so that a commit stays short and the page cache small."""
@@ -43,6 +48,7 @@ _INSERT_ENTRIES = {
     + ", ".join(["(" + ", ".join("?" * ENTRY_WIDTH) + ")"] * n)
     for n in _CHUNKS
 }
+_NEWEST_CHECKPOINT = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
 _INSERT_WINDOW = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DRAFT = (
     "INSERT INTO outbox (id, destination, key, kind, name, folder, at_ms, created_ms, body) "
@@ -116,8 +122,10 @@ class Writer:
         report: Callable[[list[Job]], None],
         alarm: Callable[[str], None],
         connect: Callable[[str], sqlite3.Connection] = database.connect,
+        checkpoints: Checkpoints | None = None,
     ):
         self._path = path
+        self._checkpoints = checkpoints
         self._report = report
         self._alarm = alarm
         self._connect = connect
@@ -133,6 +141,8 @@ class Writer:
         self._last_leaf = self._expected_leaf = b""
         self._next_document = 1
         self.fold = Fold()
+        self.names: dict[int, str] = {}  # source -> its name
+        self._frontier = Frontier()
         self._open()
 
     def _open(self, after_error: bool = False) -> None:
@@ -146,6 +156,13 @@ class Writer:
                 raise sqlite3.OperationalError("the log cannot be moved while it is read")
             self.size = database.check_tail(self.connection)
             self.fold = Fold.load(self.connection)
+            self.name_sources(())
+            tree = Tree(self.connection)
+            tree.complete(self.size)
+            self._frontier = tree.frontier(self.size)
+            if self._checkpoints is not None:
+                newest = self.connection.execute(_NEWEST_CHECKPOINT).fetchone()
+                self._checkpoints.compare(self.size, tree.hash_at, newest and newest[0])
             newest = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0]
             self._next_document = max(self._next_document, newest + 1)
             row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
@@ -153,6 +170,16 @@ class Writer:
         except BaseException:
             self._close()
             raise
+
+    def name_sources(self, names: Iterable[str]) -> None:
+        """Make these sources known, before start()."""
+        if names:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.executemany(
+                "INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(n,) for n in names]
+            )
+            self.connection.execute("COMMIT")
+        self.names = dict(self.connection.execute("SELECT id, name FROM source"))
 
     def _close(self) -> None:
         try:
@@ -273,13 +300,21 @@ class Writer:
         """Write `jobs` and commit. Returns the new size and the newest leaf. sqlite3.DatabaseError: see rule
         3.
         """
-        rows, windows, size = self._rows(jobs)
-        self._expected_leaf = rows[-1] if rows else self._last_leaf
+        rows, leaves, windows, size = self._rows(jobs)
+        self._expected_leaf = leaves[-1] if leaves else self._last_leaf
+        nodes = self._frontier.extend(leaves)
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
         _insert(execute, rows)
+        if nodes:
+            self.connection.executemany(INSERT_NODE, nodes)
+        note = None
         if windows:
             self.connection.executemany(_INSERT_WINDOW, windows)
+            if self._checkpoints is not None:
+                note = self._checkpoints.sign(size, self._frontier.root())
+        if note is not None:
+            execute(INSERT_CHECKPOINT, (size, max(job.now_ms for job in jobs), note))
         self._queue_documents(jobs)
         for job in jobs:
             for sql, marks in job.marks:
@@ -290,27 +325,34 @@ class Writer:
         execute("COMMIT")
         if save:
             self.fold.saved(size)
+        if note is not None and self._checkpoints is not None:
+            self._checkpoints.remember(note)
         return size, self._expected_leaf
 
-    def _rows(self, jobs: list[Job]) -> tuple[list, list[tuple], int]:
-        """All entries as one flat list of columns, the window rows, and the size of the journal with them."""
+    def _rows(self, jobs: list[Job]) -> tuple[list, list[bytes], list[tuple], int]:
+        """All entries as one flat list of columns, their leaves, the window rows, and the size of the journal
+        with them.
+        """
         idx = self.size
-        take = self.fold.take
+        take, names = self.fold.take, self.names
         flat: list = []
+        leaves: list[bytes] = []
         windows: list[tuple] = []
         for job in jobs:
             job.first = idx
             for entry in job.entries:
-                kind, source, boot, first_seq, last_seq, _, _, first_ms, last_ms, body = entry
+                kind, source, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, body = entry
                 take(idx, kind, source, boot, first_seq, last_seq, first_ms, last_ms)
-                flat += (idx, *entry, sha256(b"\x00" + body).digest())
+                leaves.append(leaf(kind, names[source], arrived_ms, mono_ms, body))
+                flat += (idx, *entry, leaves[-1])
                 idx += 1
             for window, entry in job.windows:
                 assert entry.kind == WINDOW
-                flat += (idx, *entry, database.leaf(entry.body))
+                leaves.append(leaf(WINDOW, names[entry.source], entry.arrived_ms, entry.mono_ms, entry.body))
+                flat += (idx, *entry, leaves[-1])
                 windows.append(_window_row(idx, window))
                 idx += 1
-        return flat, windows, idx
+        return flat, leaves, windows, idx
 
     def _queue_documents(self, jobs: list[Job]) -> None:
         for job in jobs:

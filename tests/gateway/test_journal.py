@@ -16,6 +16,7 @@ from gateway.journal.kinds import WINDOW
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry
 from gateway.windows import Window, body
+from protocol import cbor
 from tests.gateway.journal_rig import bodies, event, frames, opened, with_journal
 
 
@@ -59,7 +60,8 @@ def test_entries_are_numbered_hashed_and_kept(tmp_path):
     assert bodies(path)[0] == b"frame 1/1 of device/st-01" and len(bodies(path)) == 4
     reader = Reader(path)
     for entry in reader.entries():
-        assert entry.leaf == hashlib.sha256(b"\x00" + entry.body).digest()
+        said = cbor.dumps([entry.kind, entry.source, entry.arrived_ms, entry.mono_ms, entry.body])
+        assert entry.leaf_bytes() == said and entry.leaf == hashlib.sha256(b"\x00" + said).digest()
     assert [e.body for e in reader.entries(kind_from=4)] == [b"x"]
     assert [e.idx for e in reader.entries(1, 2)] == [1, 2]
     reader.close()

@@ -34,11 +34,16 @@ ARCHITECTURES = ("armv6m", "armv7emsp", "xtensawin")  # RP2040, RP2350, ESP32
 _HOST = {
     "firmware.boards.posix_cpython",
     "firmware.boards.tls_cpython",
+    "protocol.checkpoint",
     "protocol.gateway_session",
     "protocol.instruments",
+    "protocol.merkle",
+    "protocol.note",
     "protocol.plan",
     "protocol.profile",
+    "protocol.receipt",
     "protocol.records",
+    "protocol.seal_check",
 }
 _UNIX = {
     "firmware.boards.posix",

@@ -1,0 +1,1 @@
+"""Programs by others, built here, that read what we write (see README.md)."""

@@ -59,7 +59,8 @@ class Notifications:
 class GatewayProcess:
     """Keeps `quantrac gateway run CONFIG` running until `stop()`; `clock` is a simulation's timeline."""
 
-    def __init__(self, config: Path, clock: Path | None, run_dir: Path):
+    def __init__(self, config: Path, clock: Path | None, run_dir: Path, module: str = "tools.cli"):
+        self._module = module  # what is run as `quantrac`
         self._arguments = ["gateway", "run", str(config), *(["--clock", str(clock)] if clock else [])]
         self._log = run_dir / "gateway.log"
         self.restarts = 0
@@ -88,7 +89,7 @@ class GatewayProcess:
         environment = dict(os.environ, NOTIFY_SOCKET=self.notifications.address)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tools.cli", *self._arguments,
+                sys.executable, "-m", self._module, *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, preexec_fn=dying_with_parent(), process_group=0,
             )  # fmt: skip

@@ -28,6 +28,14 @@ def test_ingest_loses_nothing():
     assert found["value"] > 0 and found["rss_mib"] > 0
 
 
+def test_the_gateway_without_evidence_stores_the_same_and_signs_nothing():
+    found, without = (
+        asyncio.run(ingest._measure(12_000, module)) for module in ("tools.cli", ingest.WITHOUT)
+    )
+    assert found["lost"] == without["lost"] == 0 and found["journaled"] == without["journaled"]
+    assert found["windows"] and found["checkpoints"] and without["checkpoints"] == 0
+
+
 def test_poll_delivers_every_reading_once():
     found = poll._load(2, 100, 2.0)
     assert found["delivered"] == found["journaled"] > 0

@@ -2,12 +2,16 @@
 
 The real gateway process, with its windows; four devices on loopback TCP in this one, their frames encoded
 beforehand. At the end the journal is read back: every acknowledged record has to be in it, once.
+The same load goes to a gateway without evidence (without_evidence.py), in turns, because machines are noisy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import sqlite3
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,18 +25,33 @@ from tools.gateway_process import GatewayProcess
 from tools.people import Failure
 
 DEVICES = 4
+ROUNDS = 3
+"""Pairs of runs with and without evidence."""
+WITHOUT = "tools.bench.without_evidence"
 PROBE_FRAMES = 4000
 """Frames of each device in the first, short run, which says how many fill the time asked for."""
 
 
 def run(seconds: float) -> dict[str, Any]:
-    """`value` is acknowledged readings a second over about `seconds`."""
+    """`value` is acknowledged readings a second over about `seconds`; `evidence_share` the part of the
+    throughput, and of the processor time, that leaves, trees and checkpoints cost (medians of ROUNDS each).
+    """
     probe = asyncio.run(_measure(PROBE_FRAMES))
-    frames = int(probe["value"] * seconds / ROWS / DEVICES)
-    return asyncio.run(_measure(max(frames, PROBE_FRAMES)))
+    frames = max(int(probe["value"] * seconds / ROWS / DEVICES), PROBE_FRAMES)
+    result = asyncio.run(_measure(frames))
+    part = max(frames // 4, PROBE_FRAMES)
+    rounds = [
+        [asyncio.run(_measure(part, module)) for module in ("tools.cli", WITHOUT)] for _ in range(ROUNDS)
+    ]
+    speed = [1 - with_it["value"] / without["value"] for with_it, without in rounds]
+    cpu = [1 - without["cpu_seconds"] / with_it["cpu_seconds"] for with_it, without in rounds]
+    result["without_evidence"] = round(statistics.median(without["value"] for _, without in rounds))
+    result["evidence_share"] = round(statistics.median(speed), 3)
+    result["evidence_share_cpu"] = round(statistics.median(cpu), 3)
+    return result
 
 
-async def _measure(frames: int) -> dict[str, Any]:
+async def _measure(frames: int, module: str = "tools.cli") -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="quantrac-bench-") as folder:
         path = Path(folder)
         keys = {f"load-{n}": secrets.token_bytes(32) for n in range(DEVICES)}
@@ -41,7 +60,7 @@ async def _measure(frames: int) -> dict[str, Any]:
         devices = [LoadDevice(device, key, ports[device], frames) for device, key in keys.items()]
         for device in devices:
             device.encode()
-        gateway = GatewayProcess(config, None, path)
+        gateway = GatewayProcess(config, None, path, module)
         await gateway.start()
         await asyncio.wait_for(gateway.notifications.ready.wait(), 30)
         assert gateway.process is not None
@@ -58,14 +77,20 @@ async def _measure(frames: int) -> dict[str, Any]:
             count = count_journal(path / "gateway" / "journal.db", device, key, f"device/{device}")
             held += len(count.held.get((f"device/{device}", 1), ())) if not count.duplicated else -1
             windows = count.windows
+        checkpoints = _checkpoints(path / "gateway" / "journal.db")
     acknowledged = sum(device.acknowledged for device in devices) * ROWS
     return {
         "name": "ingest", "value": round(acknowledged / took), "unit": "readings/s",
         "seconds": round(took, 1),
         "cpu_seconds": round(after.cpu_s - before.cpu_s, 2), "rss_mib": after.peak_mib, "machine": machine(),
         "acknowledged": acknowledged, "journaled": held, "lost": acknowledged - held, "windows": windows,
-        "devices": DEVICES, "readings_per_frame": ROWS,
+        "checkpoints": checkpoints, "devices": DEVICES, "readings_per_frame": ROWS,
     }  # fmt: skip
+
+
+def _checkpoints(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as journal:
+        return journal.execute("SELECT COUNT(*) FROM checkpoint").fetchone()[0]
 
 
 def _write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:

@@ -23,6 +23,8 @@ STEP_MS = 1000
 """Station time between two frames of a device."""
 IN_FLIGHT = 2048
 """Frames kept unacknowledged, so that one commit's delay does not idle the link."""
+WINDOW = 8
+"""The same of a device at work: its session's window."""
 SPAN_MS = 50 * 86_400_000
 READ_BYTES = 65536
 CONNECT_S_MAX = 10.0
@@ -65,6 +67,27 @@ class LoadDevice:
                     sent = until
                 waiting = sent == self.frames or sent - self.acknowledged >= IN_FLIGHT
                 for message in self._heard(decoder, link, wait=waiting):
+                    if type(message) is Ack and message.seq // ROWS > self.acknowledged:
+                        self.acknowledged = message.seq // ROWS
+                        self.times.append((time.monotonic(), self.acknowledged))
+
+    def run_live(self, seconds: float, rate: float) -> None:
+        """As a device at work: `rate` frames a second, as measured, never more than a window ahead."""
+        decoder = framing.Decoder()
+        with _connect(self.port) as link:
+            link.sendall(framing.encode(self._mac.seal(encode(_hello(self.device)))))
+            while not any(type(m) is Welcome for m in self._heard(decoder, link)):
+                pass
+            link.setblocking(False)
+            began, sent = time.monotonic(), 0
+            while self.acknowledged < sent or time.monotonic() < began + seconds:
+                due = min(time.monotonic() - began, seconds) * rate
+                while sent < due and sent - self.acknowledged < WINDOW:
+                    message = _readings(sent, time.time_ns() // 1_000_000, 0)
+                    link.sendall(framing.encode(self._mac.seal(encode(message))))
+                    sent += 1
+                time.sleep(0.02)
+                for message in self._heard(decoder, link, wait=False):
                     if type(message) is Ack and message.seq // ROWS > self.acknowledged:
                         self.acknowledged = message.seq // ROWS
                         self.times.append((time.monotonic(), self.acknowledged))
@@ -114,8 +137,8 @@ def _hello(device: str) -> Hello:
     return Hello(1, "load", device, 1, bytes(7) + b"\x01", bytes(8), channels, 1, 1, 1, 0, "load")
 
 
-def _readings(frame: int, base_ms: int) -> Readings:
+def _readings(frame: int, base_ms: int, step_ms: int = STEP_MS) -> Readings:
     """Frame number `frame` from 0: ten readings, slowly changing."""
     value = float_bits(20.0 + frame % 512 / 64)
     rows = tuple((i, i * 37, value, 0, 0) for i in range(ROWS))
-    return Readings(1, frame * ROWS + 1, base_ms + frame * STEP_MS, 1, rows)
+    return Readings(1, frame * ROWS + 1, base_ms + frame * step_ms, 1, rows)

@@ -13,7 +13,7 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import bus, device, ingest, measure, poll
+from tools.bench import bus, card, device, ingest, measure, poll
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
@@ -34,6 +34,12 @@ def test_the_gateway_without_evidence_stores_the_same_and_signs_nothing():
     )
     assert found["lost"] == without["lost"] == 0 and found["journaled"] == without["journaled"]
     assert found["windows"] and found["checkpoints"] and without["checkpoints"] == 0
+
+
+def test_card_counts_what_a_station_at_work_makes_the_gateway_write():
+    found = card.run(3)
+    assert found.keys() >= FIELDS and found["lost"] == 0 and found["entries"] >= 3 * card.FRAMES_S
+    assert found["value"] > found["entry_bytes_per_second"] > 100
 
 
 def test_poll_delivers_every_reading_once():

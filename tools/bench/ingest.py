@@ -56,7 +56,7 @@ async def _measure(frames: int, module: str = "tools.cli") -> dict[str, Any]:
         path = Path(folder)
         keys = {f"load-{n}": secrets.token_bytes(32) for n in range(DEVICES)}
         ports = {device: free_port() for device in keys}
-        config = _write_config(path, keys, ports)
+        config = write_config(path, keys, ports)
         devices = [LoadDevice(device, key, ports[device], frames) for device, key in keys.items()]
         for device in devices:
             device.encode()
@@ -93,7 +93,7 @@ def _checkpoints(path: Path) -> int:
         return journal.execute("SELECT COUNT(*) FROM checkpoint").fetchone()[0]
 
 
-def _write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:
+def write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:
     parts = [
         table(
             "[station]",

@@ -28,6 +28,12 @@ def cost_of(pid: int) -> Cost:
     return Cost(cpu_s, _mib(status["VmRSS"]), _mib(status["VmHWM"]))
 
 
+def written_by(pid: int) -> int:
+    """Bytes that a process caused to be written to storage so far, as the kernel counts them: whole pages."""
+    fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(fields["write_bytes"])
+
+
 def _mib(text: str) -> float:
     return round(int(text.split()[0]) / 1024, 1)
 

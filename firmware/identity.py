@@ -1,6 +1,7 @@
-# Who this device is and where its gateway is: identity.json and link.key, written at provisioning.
+# Who this device is and where its gateway is: identity.json and link.key, written at provisioning; and what
+# it seals with, if somebody wrote a seal.key.
 #
-# Rule 1: no command writes or reads these two files, so that no configuration, however wrong, cuts the link.
+# Rule 1: no command writes or reads these files, so that no configuration, however wrong, cuts the link.
 # Rule 2: what a link or a network needs besides what stands here is the business of the board that opens it.
 # Rule 3: needed once: called through lazy.call and forgotten.
 # Rule 4: a serial link is 8N1, at 115200 baud unless it says otherwise.
@@ -14,6 +15,7 @@ from protocol.errors import ConfigError
 
 FILE = "identity.json"
 KEY_FILE = "link.key"
+SEAL_FILE = "seal.key"
 
 _must = fields.MUST
 _tcp = (("host", fields.address, _must), ("port", fields.whole(1, 65535), _must))
@@ -70,3 +72,25 @@ def load(files):
     if len(key) != 32:
         raise ConfigError(f"{KEY_FILE} is missing or does not hold 64 hexadecimal digits: provision again")
     return name, key, link, network
+
+
+# What a Sealer begins with, (epoch, seals made with this key, key, chain); None where there is no seal.key.
+# ConfigError with what to do: then nothing is sealed, rather than with a key that nobody expects.
+def seal(files):
+    words = [b""]
+    try:
+        words = files.read(SEAL_FILE).split()
+    except OSError as error:
+        if error.errno == 2:
+            return None
+    if len(words) == 1:  # as the inspector wrote it
+        words = [b"0", b"0", words[0], b"00" * 32]
+    state = None
+    try:
+        epoch, count, key, chain = words
+        state = int(epoch), int(count), binascii.unhexlify(key), binascii.unhexlify(chain)
+    except ValueError:
+        pass
+    if state is None or len(state[2]) != 32 or len(state[3]) != 32 or not 0 <= state[0] < 1 << 32:
+        raise ConfigError(f"{SEAL_FILE} cannot be read, nothing is sealed: have the inspector write it anew")
+    return state

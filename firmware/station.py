@@ -47,12 +47,21 @@ class Station:
         self.counters = Counters()
         self.clock = Clock(board)
         self.arbiter = Arbiter()
+        sealer = None
+        try:
+            state = call("firmware.identity", "seal", board.files)
+            if state:
+                from firmware.sealer import Sealer
+
+                sealer = Sealer(board.files, self.id, state)
+        except ConfigError as error:  # no reason to measure nothing
+            events = list(events) + [(messages.FLASH_FAULT, str(error))]  # noqa: RUF005 (MicroPython)
         most = config.memory_records or MEMORY_RECORDS
         ring = pieces(most, config.memory_records or MEMORY_RECORDS_MIN)
         if ring is None:
             raise ConfigError("memory_records: not enough memory: write a smaller number, or 0")
         thin_at = 100 if safe else int(100 * config.store["thin_at"])
-        self.store = Store(boot, ring, self.clock, board.files, self.arbiter, thin_at=thin_at)
+        self.store = Store(boot, ring, self.clock, board.files, self.arbiter, thin_at=thin_at, sealer=sealer)
         self.boot = self.store.boot
         if self.boot != boot:  # a number that is on flash already
             board.next_boot(self.boot - 1)
@@ -191,9 +200,9 @@ class Station:
         board, store = self.board, self.store
         for poller in self.pollers:
             poller.stopped = True
-        store.flush_soon()
         began = board.ticks_ms()
         while board.ticks_diff(board.ticks_ms(), began) < LEAVE_MS:
+            store.flush_soon()
             await board.sleep_ms(100)
             if not self.uplink.results and store.held == store.flushed:
                 await board.sleep_ms(200)  # the answer is on its way
@@ -221,6 +230,7 @@ class Station:
         for name, task in running:
             if name.startswith("poller"):
                 await task
+        self.store.seal_rest()
         await self._drain()
         for _, task in running:
             task.cancel()
@@ -288,6 +298,7 @@ class Station:
             "heap_free": free,
             "heap_used": used,
             "heap_low": self.watch.headroom,
+            "epoch": store.sealer and store.sealer.epoch,
             "final": final,
         }
         board.report(json.dumps(line))

@@ -14,6 +14,9 @@
 #         order of their names. A boot number that is on flash is never used again: ours is above them all.
 # Rule 6: flash is written and deleted in run() only, through the arbiter. When it fails, memory goes on alone
 #         and the flash is tried again, at distances that double up to RETRY_MS_MAX.
+# Rule 7: what was put stays as it was put. A text for which there is no room any more is left out as its
+#         event is put. Where there is a sealer, the first record of each boot is a SEAL, and one stands
+#         before and behind DISCARDED events, so that they are proved whatever went before, or comes after.
 #
 # It is the store that protocol/session.py asks: first, batch, release. The ring is allocated once at start,
 # in pieces, so that no single large block is asked of a heap that compiling has left in holes.
@@ -31,7 +34,8 @@ from protocol.quality import has_value
 
 ROWS_MAX = const(24)  # a row takes at most 18 bytes of a frame of 1,024, a summary's at most 29
 OFFSET_MAX_MS = const(0x3FFFFFFF)  # a small int on every runtime
-DETAILS_MAX = const(4096)  # bytes of event texts in memory; beyond it the oldest go, never their events
+DETAILS_MAX = const(4096)  # bytes of event texts in memory; what is beyond is left out, never the events
+_NEEDED = (messages.START, messages.DISCARDED, messages.CLOCK_SET)  # few, short, and read by the gateway
 RESERVE = const(147456)  # bytes of flash: a package that is being received, 128 KB, and 16 KB for small files
 
 SILENT_MS = const(5000)  # the oldest record waits so long for its acknowledgement: full batches go to flash
@@ -55,6 +59,7 @@ _RUNNING_BYTES = const(1024)  # a frame, the longest single thing that is ever m
 # later, an update that is checked meanwhile, and room between fragments. Half of them on 32 bits.
 _RUNNING_PIECES = 32 if sys.maxsize >> 31 else 16
 _ROOM_PIECES = 80 if sys.maxsize >> 31 else 40
+_SEAL = ">II32s32s"  # protocol.seal.BODY, which only a device with a seal key loads
 _PIECE = const(16)  # records in one bytearray: 256 bytes fit the holes that large allocations leave
 
 
@@ -84,7 +89,8 @@ def pieces(records, least):
 
 class Store:
     # ring: of pieces(). thin_at: percent of the flash from which on readings are thinned; 100: never
-    def __init__(self, boot, ring, clock, files=None, arbiter=None, reserve=RESERVE, thin_at=50):
+    # sealer: a Sealer, or None: nothing is sealed
+    def __init__(self, boot, ring, clock, files=None, arbiter=None, reserve=RESERVE, thin_at=50, sealer=None):
         self.boot = boot  # raised when flash holds it already: whoever gave it takes this one
         self.capacity = len(ring) * _PIECE
         self.acked = 0  # highest number of this boot that the gateway holds
@@ -94,6 +100,7 @@ class Store:
         self.thinned = 0
         self.newest_event = 0, ""  # kind, detail
         self.on_put = None  # called after every record: the uplink sleeps until then
+        self.sealer = sealer
         self._clock = clock
         self._pieces = ring
         self._files = files
@@ -118,6 +125,7 @@ class Store:
         self._job = 0
         self._thin = None
         self._segments = None
+        fault = None
         if files:
             try:
                 segments = Segments(files)
@@ -125,8 +133,12 @@ class Store:
                 self._segments = segments
                 self._count()
             except OSError as error:
-                self._fault(error)
-                call("firmware.moving", "apart", files, 0, 0)
+                fault = error
+        if sealer:
+            self.seal()
+        if fault:
+            self._fault(fault)
+            call("firmware.moving", "apart", files, 0, 0)
 
     @property
     def emitted(self):
@@ -153,15 +165,28 @@ class Store:
             while data[-1] & 0xC0 == 0x80:  # not through a letter
                 data = data[:-1]
             detail = (data[:-1] if data[-1] & 0x80 else data).decode()
-        size = 0
-        for number in sorted(self._details, reverse=True):
-            size += 64 + len(str(self._details[number]).encode())
-            if size > DETAILS_MAX - messages.TEXT_MAX:
-                del self._details[number]
         self.newest_event = kind, detail
-        if detail:
+        if detail and (kind in _NEEDED or self._room(64 + len(detail.encode()))):
             self._details[self._next] = detail
         self._append(kind, EVENT, 0, 0, self._clock.stamp())
+
+    # Whether memory has room for an event that says so many bytes.
+    def _room(self, size):
+        for kept in self._details.values():
+            size += 64 + len(kept if isinstance(kept, bytes) else str(kept).encode())
+        return size <= DETAILS_MAX
+
+    # A SEAL over all records so far: an event of kind 0, as far as memory and flash are concerned.
+    def seal(self, needed=False):
+        if needed or self._room(messages.TEXT_MAX):  # else later, over more
+            stamp = self._clock.stamp()
+            self._details[self._next] = self.sealer.make(self.boot, self._next, stamp, self._clock.ticks())
+            self._append(0, EVENT, 0, 0, stamp)
+
+    # The same when there is anything new, before an end that one sees coming.
+    def seal_rest(self, needed=False):
+        if self.sealer and self.sealer.newest < self._next - 1:
+            self.seal(needed)
 
     def _append(self, channel, flags, calibration, raw, stamp, more=None):
         if self._next - self._oldest == self.capacity:
@@ -175,6 +200,9 @@ class Store:
             self.thinned += struct.unpack(SPAN, more)[2]
         piece, at = self._place(self._next)
         struct.pack_into(_RECORD, piece, at, channel, flags, calibration, raw, time_ms)
+        if self.sealer:
+            more = more or self._details.get(self._next, "" if flags & EVENT else None)
+            self.sealer.add(self._next, channel, flags, calibration, raw, time_ms, more)
         self._next += 1
         if self.on_put:
             self.on_put()
@@ -264,6 +292,8 @@ class Store:
         clock = 1 if begun & TOLD else 0
         kind = begun & SUMMARY
         if kind == EVENT:
+            if not record[0]:
+                return messages.Seal(boot, sequence, base_ms, clock, *struct.unpack(_SEAL, more))
             return messages.Event(boot, sequence, base_ms, clock, record[0], more)
         rows = []
         last_ms = base_ms
@@ -315,6 +345,7 @@ class Store:
             self._told = []
             self._stale = self._noted
         if self._gone and not self._told and self._next - self._oldest < self.capacity:
+            self.seal_rest(True)
             first = self._next
             self._told = self._gone
             self._told_at = self.boot, first, first + len(self._gone) - 1
@@ -322,6 +353,8 @@ class Store:
             for n, boot, number, to_boot, to in self._told:
                 since = f" of boot {boot}" if boot != to_boot else ""
                 self.event(messages.DISCARDED, f"{n} records, {number}{since} to {to} of boot {to_boot}")
+            self.seal_rest(True)
+            self._told_at = self.boot, first, self._next - 1
             self._stale = self._noted
 
     # The newest reading of each channel, as far as memory has it: (base time, clock, rows) of a Now, or None.
@@ -361,12 +394,14 @@ class Store:
     def link_heard(self):
         self._silent_ms = 0
 
-    # The mains have gone.
+    # The mains have gone, or a planned restart is near.
     def flush_soon(self):
+        self.seal_rest()
         self._urgent = True
 
     # The board is about to be reset: everything to flash now, whoever waits for the bus, as far as it goes.
     def save(self):
+        self.seal_rest()
         for _ in range(self.capacity):  # of batches to write or segments to drop
             if not self._segments or self._wait_ms or self._oldest == self._next:
                 break
@@ -392,6 +427,8 @@ class Store:
             alive()
             await board.sleep_ms(_TICK_MS)
             self._silent_ms += _TICK_MS
+            if self.sealer:
+                await self.sealer.run(self.seal, self._arbiter, self._clock.ticks(), self._oldest)
             if not self._segments:
                 continue
             self._thinning()

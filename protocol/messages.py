@@ -148,7 +148,8 @@ Event = _message(
 )
 Seal = _message(
     5, "Seal",
-    "boot", _BOOT, "seq", _SEQ, "epoch", _WORD, "chain", _THIRTY_TWO, "tag", _THIRTY_TWO,
+    "boot", _BOOT, "seq", _SEQ, "time_ms", _COUNT, "clock", _FLAG, "life", _BOOT, "epoch", _WORD,
+    "chain", _THIRTY_TWO, "tag", _THIRTY_TWO,
 )
 Ack = _message(
     6, "Ack",

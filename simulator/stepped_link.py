@@ -125,7 +125,9 @@ class GatewayEnd:
             self.send(session.ack(self.now_ms() + self.step_ms, self.trusted))
 
     def _journal(self, message: Any) -> None:
-        if isinstance(message, messages.Event):
+        if isinstance(message, messages.Seal):
+            first = last = message.seq
+        elif isinstance(message, messages.Event):
             first = last = message.seq
             self.events.append(message)
         else:

@@ -213,11 +213,13 @@ class Gateway:
     """The gateway's end: takes frames, keeps records as a journal would, answers through `write`.
 
     records: (boot, seq) -> ("row", time_ms, clock, channel, raw_bits, quality, calibration)
-                         or ("event", time_ms, clock, kind, detail).
+                         or ("event", time_ms, clock, kind, detail), or ("seal", time_ms, clock, ...).
+    taken: the messages that hold them, in order, as a journal keeps them.
     """
 
     def __init__(self, now_ms=None, trusted: bool = True) -> None:
         self.records: dict[tuple[int, int], tuple] = {}
+        self.taken: list = []
         self.doubled = 0
         self.broken = 0
         self.frames: list[bytes] = []  # what was sent to the device
@@ -263,7 +265,10 @@ class Gateway:
                 self.send(told)
 
     def _journal(self, message) -> None:
-        if isinstance(message, messages.Event):
+        self.taken.append(message)
+        if isinstance(message, messages.Seal):
+            new = {(message.boot, message.seq): ("seal", *message[2:])}
+        elif isinstance(message, messages.Event):
             new = {
                 (message.boot, message.seq): (
                     "event",

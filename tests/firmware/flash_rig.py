@@ -141,7 +141,9 @@ class Station:
 def records_of(message):
     found = {}
     kind = type(message)
-    if kind is messages.Event:
+    if kind is messages.Seal:
+        found[message.boot, message.seq] = tuple(message[2:])
+    elif kind is messages.Event:
         found[message.boot, message.seq] = message.kind, message.detail
     elif kind is messages.Readings:
         for i, (channel, _, raw, quality, calibration) in enumerate(message.rows):

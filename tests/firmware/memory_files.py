@@ -12,7 +12,7 @@ class MemoryFiles:
 
     def read(self, name, at=0, n=-1):
         if name not in self.content:
-            raise OSError(2)
+            raise OSError(2, name)
         return self.content[name][at : at + n if n >= 0 else None]
 
     def append(self, name, data, mode="ab"):

@@ -51,7 +51,8 @@ def code(tmp_path_factory) -> Path:
     return folder
 
 
-def test_twelve_channels_live_in_a_small_heap(tmp_path, code, monkeypatch):
+@pytest.mark.parametrize("sealed", [False, True])
+def test_twelve_channels_live_in_a_small_heap(tmp_path, code, monkeypatch, sealed):
     """Through an outage in which records go to flash, and back: none lost or doubled, nothing grows."""
     monkeypatch.chdir(code)  # where an interpreter looks first
 
@@ -61,6 +62,8 @@ def test_twelve_channels_live_in_a_small_heap(tmp_path, code, monkeypatch):
         served = {number: [0x41C8, number] * 3 + [0, 0] for number in (2, 3, 4, 5)}
         async with serial_server(tmp_path, served, 115200), tcp_server({9: [0x41C8, 9] + [0] * 6}) as port:
             made = station(tmp_path, link.settings, _units(), port, memory_records=256)
+            if sealed:
+                (made / "seal.key").write_text("5a" * 32)
             device = await Device("micropython", made, HEAP).start()
             await until(lambda: len(gateway.rows()) > 100, "readings")
             gateway.mute = True
@@ -77,6 +80,7 @@ def test_twelve_channels_live_in_a_small_heap(tmp_path, code, monkeypatch):
             await until(lambda: device.last["heap_low"] is not None, "the heap is measured")
             last = await device.stop()  # fails on any exception, a MemoryError among them
         await link.close()
+        assert (last["epoch"] == 0) == sealed
         assert last["acked"] == last["emitted"] == gateway.complete() and not last["discarded"]
         assert not last["flash_faults"] and not last["safe"] and not device.errors
         assert {row[3] for row in gateway.rows(0)} == {0x41C80002}

@@ -170,11 +170,23 @@ def test_event_texts_are_bounded_events_are_not():
         store.event(messages.DOOR, f"{i} " + "ở" * 400)
     records = _all(store)
     assert len(records) == 50
-    assert records[-1][4].startswith("49 ở") and records[0][4] == ""
+    assert records[0][4].startswith("0 ở") and records[-1][4] == ""  # what was put stays as it is
     texts = [len(record[4].encode()) for record in records if record[4]]
     assert len(texts) >= 5 and sum(texts) < DETAILS_MAX and max(texts) <= messages.TEXT_MAX
-    body = Mac0("d" * 32, bytes(32)).seal(messages.encode(store.batch(7, store.emitted)))
+    body = Mac0("d" * 32, bytes(32)).seal(messages.encode(store.batch(7, 1)))
     assert len(framing.encode(body)) <= framing.MAX_FRAME
+
+
+def test_what_the_gateway_needs_to_read_is_said_however_full_memory_is():
+    _, store = _store(500)
+    for i in range(50):
+        store.event(messages.DOOR, f"{i} " + "x" * 400)
+    for kind, detail in ((messages.CLOCK_SET, [5, T]), (messages.DISCARDED, "1 records, 1 to 1 of boot 6")):
+        store.event(kind, detail)
+        assert store.batch(7, store.emitted).detail == detail
+    store.release(7, 20)
+    store.event(messages.DOOR, "open")
+    assert store.batch(7, store.emitted).detail == "open"
 
 
 def test_the_uplink_is_woken_by_every_record():

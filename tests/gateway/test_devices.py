@@ -49,7 +49,7 @@ def test_frames_are_journaled_as_they_came_and_acknowledged_after_the_commit():
     frames = [
         wire(readings(1, 1)),
         wire(Event(1, 11, START, 1, 3, "open")),
-        wire(Seal(1, 12, 0, bytes(32), bytes(32))),
+        wire(Seal(1, 12, START, 1, 1, 0, bytes(32), bytes(32))),
     ]
     entries, answer = device.feed(b"".join(frames), MOMENT)
     assert answer == b"" and device.acknowledgement(MOMENT, 0) == b""

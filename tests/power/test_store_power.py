@@ -68,8 +68,9 @@ def test_without_the_check_sum_they_do():
     assert cuts(STORE, "rot", "300", "no-crc")["wrong"] > 50
 
 
-def test_the_store_on_files_inside_micropython():
-    done = micropython("-X", f"heapsize={HEAP}", "tests/protocol/mpy.py", "tests.firmware.test_segments")
+@pytest.mark.parametrize("module", ["test_segments", "test_sealer"])
+def test_the_store_on_files_inside_micropython(module):
+    done = micropython("-X", f"heapsize={HEAP}", "tests/protocol/mpy.py", f"tests.firmware.{module}")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["failed"] == 0 and counts["passed"] > 15

@@ -1,10 +1,11 @@
-"""Writes protocol/vectors/{cbor,cose,framing,messages}.jsonl: `python -m tests.protocol.make_vectors`.
+"""Writes protocol/vectors/{cbor,cose,framing,messages,seal}.jsonl: `python -m tests.protocol.make_vectors`.
 
 Expected bytes come from cbor2, pycose, cobs, zlib and struct: from nothing in protocol/. What must be refused
 is written down by hand, with the reason. One JSON object a line, so that a small device can stream the file.
 session.jsonl is written by hand: what a session must do has no independent library.
 """
 
+import hashlib
 import hmac
 import json
 import random
@@ -547,8 +548,8 @@ def good_messages(rng: random.Random):
     ):
         yield [4, 7, 9, NOW, 1, kind, detail]
     yield [4, 2**32 - 1, 2**53 - 1, 2**53 - 1, 0, 4, nested(7)]
-    yield [5, 7, 300, 20500, bytes(range(32)), bytes(range(32, 64))]
-    yield [5, 1, 1, 2**32 - 1, bytes(32), bytes(32)]
+    yield [5, 7, 300, NOW, 1, 7, 365, bytes(range(32)), bytes(range(32, 64))]
+    yield [5, 2**32 - 1, 2**53 - 1, 2**53 - 1, 0, 1, 2**32 - 1, bytes(32), bytes(32)]
     yield [6, NONCE, 7, 300, NOW, True, 0]
     yield [6, bytes(8), 0, 0, 0, False, 2**32 - 1]
     yield [7, 1, 1, "mark", {"channel": 2, "reason": "hiệu chuẩn"}]
@@ -602,7 +603,7 @@ def bad_messages():
         ([2, 1, NONCE, 0, 0, NOW, True], "WELCOME"),
         (readings, "READINGS"),
         ([4, 7, 9, NOW, 1, 1, 0], "EVENT"),
-        ([5, 7, 1, 2, bytes(32), bytes(32)], "SEAL"),
+        ([5, 7, 1, NOW, 1, 7, 2, bytes(32), bytes(32)], "SEAL"),
         ([6, NONCE, 7, 1, 0, True, 0], "ACK"),
         ([7, 1, 1, "a", 0], "COMMAND"),
         ([8, 1, True, "", 0], "RESULT"),
@@ -683,9 +684,11 @@ def bad_messages():
     yield [4, 7, 9, NOW, 1, 256, 0], "event kind 256"
     yield [4, 7, 9, NOW, 3, 1, 0], "clock 3"
     yield [4, 7, 9, NOW, 1, 1, nested(8)], "detail nested too deep"
-    yield [5, 7, 1, 2, bytes(31), bytes(32)], "short chain value"
-    yield [5, 7, 1, 2, bytes(32), bytes(33)], "long seal"
-    yield [5, 7, 1, -1, bytes(32), bytes(32)], "negative epoch"
+    yield [5, 7, 1, NOW, 1, 7, 2, bytes(31), bytes(32)], "short chain value"
+    yield [5, 7, 1, NOW, 1, 7, 2, bytes(32), bytes(33)], "long seal"
+    yield [5, 7, 1, NOW, 1, 7, -1, bytes(32), bytes(32)], "negative epoch"
+    yield [5, 7, 1, NOW, 1, 0, 2, bytes(32), bytes(32)], "life 0"
+    yield [5, 7, 1, NOW, 2, 7, 2, bytes(32), bytes(32)], "clock 2 of a seal"
     yield [6, NONCE, 7, 1, 0, True, -1], "negative pause"
     yield [6, NONCE, 7, 1, 0, None, 0], "trusted is null"
     yield [7, -1, 1, "a", 0], "negative counter"
@@ -770,6 +773,74 @@ def message_vectors(rng: random.Random):
         yield {"hex": good.replace(old, new, 1), "error": "CodecError", "why": why}
 
 
+# ---- the seal
+
+
+def seal_vectors():
+    """A station's records with its seals, over two boots and a change of the key, by hashlib and hmac."""
+    rng = random.Random(7)
+    device, key, chain, epoch = "trạm-01", rng.randbytes(32), bytes(32), 0
+    key_0 = key
+
+    def step(first_byte: int, channel: int, calibration: int, bits: int, seq: int, time_ms: int, more: bytes):
+        nonlocal chain
+        record = bytes([first_byte, channel]) + calibration.to_bytes(2, "big") + bits.to_bytes(4, "big")
+        record += (seq % 2**32).to_bytes(4, "big") + time_ms.to_bytes(8, "big") + more
+        chain = hashlib.sha256(chain + record).digest()
+        added.append([seq, channel, first_byte, calibration, bits, time_ms, more.hex()])
+
+    def line(payload: list) -> dict:
+        return {"device": device, "hex": encoded(payload).hex(), "added": added[:], "chain": chain.hex()}
+
+    for life, seq, clock, base_ms in ((6, 1, 0, 0), (7, 1, 1, NOW), (8, 2**32 - 1, 1, 2**53 - 70000)):
+        told = 0x80 * clock
+        for round in range(5):
+            added: list = []
+            numbers = struct.pack(">IQIQB", epoch, seq, life, base_ms, clock)
+            seal = hmac.digest(key, numbers + chain + device.encode(), "sha256")
+            payload = [5, life + 2, seq, base_ms, clock, life, epoch, chain, seal]
+            says = {"key": key.hex(), "life": life, "epoch": epoch, "before": chain.hex(), "tag": seal.hex()}
+            step(told | 0x40, 0, 0, 0, seq, base_ms, struct.pack(">II", life, epoch) + chain + seal)
+            yield {**line(payload), "seal": says}
+            if round == 4:
+                break
+            rows = []
+            added.clear()
+            for i in range(3):
+                bits, quality, calibration = rng.getrandbits(32), rng.choice((0, 3, 11)), rng.getrandbits(16)
+                channel, offset_ms = (
+                    rng.randrange(256),
+                    0 if clock == 0 and round == 0 else rng.randrange(60000),
+                )
+                rows.append([channel, offset_ms, f32(bits), quality, calibration])
+                step(told | quality, channel, calibration, bits, seq + 1 + i, base_ms + offset_ms, b"")
+            rows.append([3, 5, None, 4, 0])
+            step(told | 4 | 0x20, 3, 0, 0, seq + 4, base_ms + 5, b"")
+            yield line([3, life + 2, seq + 1, base_ms, clock, rows])
+            for i, (kind, detail) in enumerate(((3, "cửa mở"), (13, [12345, NOW]), (4, ""))):
+                added.clear()
+                step(told | 0x40, kind, 0, 0, seq + 5 + i, base_ms + 9, encoded(detail))
+                yield line([4, life + 2, seq + 5 + i, base_ms + 9, clock, kind, detail])
+            added.clear()
+            low, mean, high = (rng.getrandbits(32) for _ in range(3))
+            more = struct.pack(">IIIH", low, high, 60, 60000)
+            step(told | 0x60 | 1, 200, 9, mean, seq + 8, base_ms + 60000, more)
+            step(
+                told | 0x60 | 4, 201, 0, 0, seq + 9, base_ms + 60000, struct.pack(">IIIH", 0, 0, 65535, 60000)
+            )
+            summed = [[200, f32(mean), f32(low), f32(high), 60, 1, 9], [201, None, None, None, 65535, 4, 0]]
+            yield line([9, life + 2, seq + 8, base_ms + 60000, clock, 60000, summed])
+            seq += 10
+            if round == 2:
+                epoch += 1
+                key = hashlib.sha256(b"seal" + key).digest()
+    later = key_0
+    for epoch in range(1, 366):
+        later = hashlib.sha256(b"seal" + later).digest()
+        if epoch in (1, 2, 3, 365):
+            yield {"from": key_0.hex(), "epoch": epoch, "key": later.hex()}
+
+
 def write(name: str, lines) -> None:
     with open(FOLDER / f"{name}.jsonl", "w", encoding="utf-8") as file:
         count = 0
@@ -784,6 +855,7 @@ def main() -> None:
     write("cose", cose_vectors(rng))
     write("framing", framing_vectors(rng))
     write("messages", message_vectors(rng))
+    write("seal", seal_vectors())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def gateway_message(step):
     if what == "event":
         return Event(step[1], step[2], 0, 1, 9, None)
     if what == "seal":
-        return Seal(step[1], step[2], 1, bytes(32), bytes(32))
+        return Seal(step[1], step[2], 0, 0, 1, 1, bytes(32), bytes(32))
     if what == "hello":
         return hello(step[1], step[2], step[3], step[4])
     return {

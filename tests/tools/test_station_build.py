@@ -11,7 +11,7 @@ from firmware import config
 from firmware.values import judge
 from protocol import instruments, messages, modbus_requests, quality, registers
 from protocol.errors import ConfigError
-from tools.station.build import build
+from tools.station.build import build, files, write
 
 SITE = {
     "id": "st-01",
@@ -360,6 +360,8 @@ def test_link_settings_of_a_line():
         (("units", 1, "phase_ms"), 10000, ["units[1].phase_ms", "less than poll_ms"]),
         (("units", 0, "poll_ms"), 10, ["bus rs485", "times the time there is", "raise poll_ms"]),
         (("key",), "0f", ["key", "64"]),
+        (("seal_key",), "0F" * 32, ["seal_key", "64"]),
+        (("seal_key",), SITE["key"], ["seal_key", "other digits"]),
         (("id",), "st 1", ["id", "small letters"]),
         (("link", "kind"), "radio", ["link.kind", "serial, tcp"]),
         (("buses", 1, "port"), 0, ["buses[1].port", "65535"]),
@@ -378,6 +380,16 @@ def test_faults(path, value, words):
     found = "; ".join(faults(changed(path, value)))
     for word in words:
         assert word in found, found
+
+
+def test_a_seal_key_is_a_file_of_its_own_when_there_is_one(tmp_path):
+    site = changed(("seal_key",), "ab" * 32)
+    write(tmp_path, site)
+    path = tmp_path / "seal.key"
+    assert path.read_text() == "ab" * 32 + "\n" and path.stat().st_mode & 0o777 == 0o600
+    assert build(site) == build(SITE)  # nothing else has it
+    assert set(files(site)) - set(files(SITE)) == {"seal.key"}
+    assert [name for name, content in files(site).items() if b"abab" in content] == ["seal.key"]
 
 
 def test_all_faults_at_once():

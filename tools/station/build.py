@@ -1,4 +1,4 @@
-"""From a checked site and the instruments' profiles to a device's identity.json, link.key and station.json.
+"""From a checked site and the instruments' profiles to a device's identity.json, its keys and station.json.
 
 The device uses the result as it is: requests already merged, scales as exact ratios, qualities as numbers.
 What does not fit the line's time or the device's greeting is refused here.
@@ -15,14 +15,14 @@ from protocol.profile import Quantity, ratio
 from protocol.registers import words_of
 from tools.station.site import NAME_BYTES_MAX, Site, Unit, check
 
-SECRET = 0o600  # who reads link.key can speak for the device
+SECRET = 0o600  # who reads link.key can speak for the device; who reads seal.key, seal for it
 
 
 def build(site: dict) -> dict:
     """The content of `station.json`: what is measured, and how.
 
-    site: {"id", "key": 64 hex digits, "link", "buses": [...], "units": [...], "calibrations"?, "inputs"?,
-    "outputs"?, "analogs"?, "counters"?, "alarms"?, "store"?: see wiring.py}.
+    site: {"id", "key": 64 hex digits, "seal_key"?: 64 others, "link", "buses": [...], "units": [...],
+    "calibrations"?, "inputs"?, "outputs"?, "analogs"?, "counters"?, "alarms"?, "store"?: see wiring.py}.
     A unit: {"bus", "profile", "poll_ms", "unit"? (default: the profile's), "phase_ms"?, "quantities"?
     (default: all), "rename"?: {quantity: channel name}, "timeout_ms"?, "retries"?, "gap_ms"?, "baud"?,
     "parity"?, "stopbits"? (as the instrument was set, when that is not how it leaves the factory)}.
@@ -51,20 +51,26 @@ def build(site: dict) -> dict:
 
 
 def files(site: dict) -> dict[str, bytes]:
-    """Every file a new device holds, by name. ConfigError as build()."""
+    """Every file a new device holds, by name. ConfigError as build().
+
+    seal.key is one of them when the site has a `seal_key`. It is for a device that is new: written over the
+    file of one that runs, it begins the chain and the keys anew.
+    """
     station = build(site)  # checks the whole site
     checked = check([], site)
     assert checked
     identity = {"id": site["id"], "link": checked.link}
+    seal = {"seal.key": f"{site['seal_key']}\n".encode()} if site.get("seal_key") else {}
     return {
         "identity.json": _json(identity),
         "link.key": f"{site['key']}\n".encode(),
+        **seal,
         "station.json": _json(station),
     }
 
 
 def write(directory: Path | str, site: dict) -> None:
-    """Put a device's files into `directory`, each whole or not at all; link.key for its owner's eyes only.
+    """Put a device's files into `directory`, each whole or not at all; keys for their owner's eyes only.
 
     Raises ConfigError as build(), OSError when the directory cannot be written.
     """

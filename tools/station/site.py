@@ -29,6 +29,7 @@ _BUSES = {"rtu": _SERIAL, "tcp": _TCP}
 _SITE = (
     ("id", fields.identifier, _MUST),
     ("key", fields.text, _MUST),
+    ("seal_key", fields.text, None),
     ("link", None, _MUST),
     ("buses", None, _MUST),
     ("units", None, _MUST),
@@ -136,9 +137,12 @@ def _by_kind(faults: list[str], where: str, given: object, kinds: dict, more: tu
 def _check_identity(faults: list[str], given: dict) -> None:
     if given["id"] and len(given["id"]) > NAME_BYTES_MAX:
         faults.append(f"id: {len(given['id'])} characters, write at most {NAME_BYTES_MAX}")
-    key = given["key"]
-    if key is not None and (len(key) != 64 or key.strip("0123456789abcdef")):
-        faults.append("key: write 64 small hexadecimal digits (32 random bytes)")
+    for name in ("key", "seal_key"):
+        key = given[name]
+        if key is not None and (len(key) != 64 or key.strip("0123456789abcdef")):
+            faults.append(f"{name}: write 64 small hexadecimal digits (32 random bytes)")
+    if given["key"] is not None and given["seal_key"] == given["key"]:
+        faults.append("seal_key: write other digits than those of key, which the gateway knows")
 
 
 def _choose(faults: list[str], where: str, given: object, first: int) -> Unit | None:

@@ -153,7 +153,7 @@ others = st.one_of(
     ),
     st.builds(messages.Welcome, st.integers(1, 255), eight, words, counts, counts, st.booleans()),
     st.builds(messages.Event, boots, seqs, counts, flags, st.integers(1, 255), data),
-    st.builds(messages.Seal, boots, seqs, words, hash32, hash32),
+    st.builds(messages.Seal, boots, seqs, counts, flags, boots, words, hash32, hash32),
     st.builds(messages.Ack, eight, words, counts, counts, st.booleans(), words),
     st.builds(messages.Command, counts, words, texts(1, 32), data),
     st.builds(messages.Result, words, st.booleans(), texts(0, 256), data),

@@ -52,7 +52,9 @@ class Outcome(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """A configured channel: where its readings come from and what is plausible, in its unit."""
+    """A configured channel: where its readings come from, what is plausible, in its unit, and how its values
+    are written. A journal keeps all of it (CONFIGURATION): add fields at the end, with a default.
+    """
 
     symbol: str
     unit: str
@@ -61,6 +63,8 @@ class Channel(NamedTuple):
     interval_ms: int | None = None  # None: the device's HELLO says it
     low: float = -VALUE_MAX
     high: float = VALUE_MAX
+    decimals: int | None = None  # in the provincial file; None: an earlier version did not keep it
+    unit_when_none: str = ""  # what the file says where the unit is empty
 
 
 class Newest(NamedTuple):

@@ -49,6 +49,7 @@ from gateway.metrics import exporter
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
+from gateway.witness import witnesses
 
 log = get_logger("gateway")
 
@@ -79,7 +80,7 @@ class Gateway:
         self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters)
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
-            self._documents, self.counters, self._raw_feed(),
+            self._documents, self.counters, self._raw_feed(), clock.real_s,
         )  # fmt: skip
         self.intake.open()
         clock.floor_ms = self.intake.known_ms
@@ -95,7 +96,8 @@ class Gateway:
             settings.id: Worker(settings.id, make(config, settings), self.outbox)
             for settings in config.destination
         }
-        self.status = Status(config, clock, self.intake, self.lines, self.workers)
+        self.witnesses = witnesses(config, self.journal, clock.now_ms)
+        self.status = Status(config, clock, self.intake, self.lines, self.workers, self.witnesses)
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
@@ -144,7 +146,7 @@ class Gateway:
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
             ],
-            _tasks("worker", self.workers),
+            [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]
         stopped = asyncio.create_task(stopping.wait())
         gc.freeze()  # what is loaded now stays: the collector need not look at it again

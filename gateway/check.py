@@ -51,8 +51,6 @@ def _warnings(config: Config) -> Iterator[Found]:
         yield from _channel(("channel", index), channel, config.gateway.window_minutes, files)
     yield from _sources(config)
     yield from _destinations(config)
-    if config.witness:
-        yield ("witness",), "This version does not ask witnesses yet.", "Leave it; nothing is lost by it."
 
 
 def _station(config: Config) -> Iterator[Found]:

@@ -51,6 +51,10 @@ class Clock:
         """A nanosecond count that never steps; real time even in a simulation."""
         return time.monotonic_ns()
 
+    def real_s(self, station_s: float) -> float:
+        """How many real seconds a span of station time takes that begins now."""
+        return max(0.0, self._seconds_until(self.now_ms() + round(station_s * 1000)))
+
     async def sleep_until(self, station_ms: int) -> None:
         """Return soon after the first moment with `now_ms() >= station_ms`, never before it, whatever steps
         the clock makes meanwhile.

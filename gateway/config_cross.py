@@ -19,10 +19,13 @@ from typing import Any
 from gateway.config_lines import Place
 from gateway.config_links import ModbusRtu, SerialLink, TcpListen, TlsListen
 from gateway.config_model import BusSource, FileDestination, MqttDestination, SftpDestination
+from protocol.merkle import EvidenceError
+from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
 Found = tuple[Place, str, str]
 WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
 SECRET_BYTES_MAX = 64_000
+WITNESS_NAME_MAX = 100  # characters, for tables and metrics
 
 
 def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator[Found]:
@@ -144,13 +147,54 @@ def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
         ("destination", "password_file"): _secret,
         ("destination", "host_key_file"): _file,
         ("destination", "ca_file"): _file,
-        ("witness", "vkey_file"): _file,
     }
     for (key, name), look in checks.items():
         for index, item in _tables(table, key):
             path = item.get(name)
             if isinstance(path, str) and path and path.isprintable():
                 yield from look((key, index, name), base / path)
+    yield from _witnesses(table, base)
+
+
+def _witnesses(table: dict[str, Any], base: Path) -> Iterator[Found]:
+    """Each has a vkey of its own: one that signs twice is one witness."""
+    seen: dict[bytes | str, int] = {}
+    for index, item in _tables(table, "witness"):
+        path = item.get("vkey_file")
+        if not isinstance(path, str) or not path or not path.isprintable():
+            continue
+        place = ("witness", index, "vkey_file")
+        what, content = _content(base / path)
+        if what:
+            yield (
+                place,
+                what,
+                "Put the file there that the witness's operator gave you, or correct vkey_file.",
+            )
+            continue
+        try:
+            verifier = witness_key(content)
+        except EvidenceError as error:
+            instead = "Ask the witness's operator for its vkey of type 4 (Ed25519), one line."
+            yield place, f"{base / path} holds no vkey of a witness: {error}.", instead
+            continue
+        known = seen.get(verifier.public, seen.get(verifier.name))
+        if known is not None:
+            yield place, f"This is witness[{known}] already, by key or name.", "Name each one once."
+        seen |= {verifier.public: index, verifier.name: index}
+
+
+def witness_key(content: bytes) -> Verifier:
+    """The verifier key in the file of a `[[witness]]`. EvidenceError when it is none of a witness."""
+    try:
+        verifier = parse_vkey(content.decode().strip())
+    except UnicodeDecodeError:
+        raise EvidenceError("it is not text") from None
+    if verifier.algorithm != COSIGNATURE:
+        raise EvidenceError("it is of a log, not of a witness")
+    if not verifier.name.isprintable() or len(verifier.name) > WITNESS_NAME_MAX:
+        raise EvidenceError(f"its name is longer than {WITNESS_NAME_MAX} characters, or not printable")
+    return verifier
 
 
 def _file(place: Place, path: Path) -> Iterator[Found]:

@@ -26,6 +26,7 @@ from gateway.config_types import (
     Range,
     Send,
     Symbol,
+    Url,
     Word,
 )
 from gateway.reports.layout import PRESETS
@@ -296,8 +297,11 @@ Destination = SftpDestination | MqttDestination | DirectoryDestination
 class Witness(Section):
     """`[[witness]]`: someone outside who keeps our checkpoints."""
 
-    url: str = setting("Where it answers.", example="http://127.0.0.1:8099", pattern=r"^https?://\S{1,500}$")
-    vkey_file: FilePath = setting("File with its verifier key.", example="gateway/keys/witness.vkey")
+    url: Url = setting("Where it answers, without /add-checkpoint.", example="http://127.0.0.1:8099")
+    vkey_file: FilePath = setting(
+        "File with its verifier key, one line; the witness's name is in it.",
+        example="gateway/keys/witness.vkey",
+    )
 
 
 SINGLE = {"station": Station, "gateway": Gateway}

@@ -69,6 +69,22 @@ def _host(value: Any) -> str:
     return value
 
 
+_URL = re.compile(
+    r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~%+/-]{0,200})?"
+)
+
+
+def _url(value: Any) -> str:
+    """An address to which something is added: without a slash at its end, a query, a user."""
+    found = _URL.fullmatch(value) if isinstance(value, str) else None
+    if not found or int((found[2] or ":1")[1:]) > 65535:
+        raise said(
+            f"{value!r} is not an address of a witness.",
+            'Write it as "http://127.0.0.1:8099" or "https://witness.example.org/path".',
+        )
+    return value.rstrip("/")
+
+
 def _path(value: Any, info: ValidationInfo) -> Path:
     """A path, relative ones meant from the folder of the configuration file."""
     if not isinstance(value, str) or not value or not value.isprintable():
@@ -135,6 +151,7 @@ Id = Annotated[str, _typed(_id)]
 Word = Annotated[str, _typed(_word)]
 Symbol = Annotated[str, _typed(_symbol)]
 Host = Annotated[str, _typed(_host)]
+Url = Annotated[str, _typed(_url)]
 FilePath = Annotated[Path, _typed(_path)]
 Range = Annotated[tuple[float, float], _typed(_range, list[float])]
 DeviceLink = Annotated[links.SerialLink | links.TcpListen | links.TlsListen, _typed(_device_link)]

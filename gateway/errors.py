@@ -82,7 +82,7 @@ class NoAnswer(CommandError):
 
 
 class DestinationError(GatewayError):
-    """A document did not reach its destination, or it is not known that it did."""
+    """A document did not reach its destination (a checkpoint its witness), or it is not known that it did."""
 
     retry = "soon"
     who = "nobody at first"

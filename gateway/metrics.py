@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 STATES = {  # names that go up and down; all others only grow
     "open", "late", "waiting", "oldest_unsent_s", "retry_in_s", "connected", "up",
     "backoff_s", "response_ms", "late_ms", "last_ok_ms",
-    "documents_refused",  # with its family's name, because other families count what they refuse
+    "documents_refused", "witness_refused",  # with the family's name: other families count what they refuse
+    "witness_size", "age_s", "behind_s", "disputed",
 }  # fmt: skip
 
 

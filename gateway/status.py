@@ -6,7 +6,7 @@ Reads the live objects, changes nothing. Problems are sentences that say what to
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.clock import Clock
@@ -16,12 +16,15 @@ from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
 from gateway.reports.message import rfc3339
 from gateway.windows import Window
+from gateway.witness import Witness
 from protocol import quality as q
 
 FREE_BYTES_MIN = 512 << 20
 """Free space below which the disk is a problem: some days of a small station."""
 GROWN_S = 900.0
 """How long something that went wrong is still told of."""
+WITNESS_LATE_S = 3600.0
+"""A witness that is away for less is no reason to call anybody: it cosigns the newest when it is back."""
 LATE_S = 900.0
 """A document that waits longer than 15 minutes is late: then the receiver shows the station offline."""
 
@@ -36,12 +39,14 @@ class Status:
         intake: Intake,
         lines: Mapping[str, Line],
         workers: Mapping[str, Worker],
+        witnesses: Mapping[str, Witness],
     ):
         self._config = config
         self._clock = clock
         self._intake = intake
         self._lines = lines
         self._workers = workers
+        self._witnesses = witnesses
         self._newest: dict[str, Window] = {}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
@@ -70,6 +75,7 @@ class Status:
             "destinations": [self._destination(id, counters) for id in self._workers],
             "devices": {id: counted.snapshot() for id, counted in counters.links.items()},
             "buses": {id: line.counters.snapshot() for id, line in self._lines.items()},
+            "witnesses": [self._witness(name) for name in self._witnesses],
             "journal": self._journal(),
         }  # fmt: skip
 
@@ -98,6 +104,20 @@ class Status:
             "parked": counted.parked, "backlog": counted.waiting, "attempts": worker.attempts,
             "oldest_unsent_s": None if oldest is None else worker.oldest_unsent_age_s(self._clock.now_ms()),
             "retry_in_s": worker.retry_in_s, "refused": worker.refused, "last_error": worker.last_error,
+        }  # fmt: skip
+
+    def _witness(self, name: str) -> dict[str, Any]:
+        """size, age_s: of the newest checkpoint that it cosigned; behind_s: how long a newer one waits."""
+        witness, now_ms = self._witnesses[name], self._clock.now_ms()
+        counted = witness.counters
+        since_ms = now_ms if counted.behind_since_ms is None else counted.behind_since_ms
+        return {
+            "name": name, "url": witness.url, "size": counted.size,
+            "age_s": None if counted.at_ms is None else max(0.0, (now_ms - counted.at_ms) / 1000),
+            "behind_s": max(0.0, (now_ms - since_ms) / 1000) if witness.waiting else None,
+            "asked": counted.asked, "cosigned": counted.cosigned, "failed": counted.failed,
+            "retry_in_s": counted.retry_in_s, "refused": counted.refused, "disputed": bool(counted.dispute),
+            "last_error": counted.last_error,
         }  # fmt: skip
 
     def _journal(self) -> dict[str, Any]:
@@ -154,6 +174,7 @@ class Status:
                 found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
+        found += self._problems_of_witnesses()
         for id, counted in self._intake.counters.destinations.items():
             if id not in self._workers and counted.waiting:
                 found.append(
@@ -161,6 +182,17 @@ class Status:
                     "give a destination that id again."
                 )
         return found
+
+    def _problems_of_witnesses(self) -> Iterator[str]:
+        for name, witness in self._witnesses.items():
+            counted, behind_s = witness.counters, self._witness(name)["behind_s"] or 0.0
+            if counted.dispute:
+                yield f"The witness {name} holds another history of this log: {counted.dispute}"
+            elif counted.refused:
+                yield f"The witness {name} refuses us: {counted.last_error}"
+            elif behind_s > WITNESS_LATE_S:
+                why = f": {counted.last_error}" if counted.last_error else "."
+                yield f"The witness {name} has cosigned nothing for {behind_s / 60:.0f} minutes{why}"
 
     def _growing(self, name: str, count: int) -> bool:
         """Whether a counter of what should not be has grown within the last GROWN_S."""
@@ -201,6 +233,7 @@ class Status:
                 {"": {"closed": self._intake.windows.closed, "forced": self._intake.windows.forced}},
             ),
             "polls": ("", {"": {"refused": counters.polls_refused}}),
+            "witness": ("witness", {name: _numbers(self._witness(name)) for name in self._witnesses}),
         }
 
 
@@ -208,6 +241,7 @@ def _numbers(found: dict[str, Any]) -> dict[str, Any]:
     named = dict(found)
     if "backlog" in named:
         named["waiting"] = named.pop("backlog")
-    if named.get("oldest_unsent_s", 0) is None:
-        named["oldest_unsent_s"] = 0.0
+    for name in ("oldest_unsent_s", "behind_s"):
+        if named.get(name, 0) is None:
+            named[name] = 0.0
     return named

@@ -101,7 +101,7 @@ def parse_body(data: bytes) -> tuple[Window, int]:
 
 
 class Settings(NamedTuple):
-    """The grid and the patience."""
+    """The grid and the patience. A journal keeps them: add fields at the end, with a default."""
 
     length_ms: int = 300_000
     offset_ms: int = 7 * 3_600_000
@@ -110,6 +110,7 @@ class Settings(NamedTuple):
     start_grace_s: float = START_GRACE_S
     back_grace_s: float = BACK_GRACE_S
     hold_max_s: float = HOLD_MAX_S
+    label: str = "end"  # which end of a window its stamp names
 
 
 class _LateWindow:

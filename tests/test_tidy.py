@@ -26,7 +26,10 @@ INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, wh
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
     "gateway.forward": CONFIGURATION | {"gateway.forward", "gateway.reports.layout"},
-    "gateway.web": {"gateway.logs"},
+    "gateway.web": {"gateway.errors", "gateway.logs", "gateway.web"},
+    "gateway.witness": CONFIGURATION
+    | {"gateway.config_cross", "gateway.forward.worker", "gateway.journal", "gateway.logs"}
+    | {"gateway.web.client"},
 }
 HARDWARE = {"machine", "network", "vfs", "rp2", "esp32", "termios", "select", "socket", "usb"}
 

@@ -93,6 +93,7 @@ class DeviceIngest:
         self.session = session.GatewaySession(device, *position)
         self.counters = counters
         self.lane = lane
+        self.urgent = False  # something else than readings has come since this was last looked at
         self.answer_due = False  # an acknowledgement is due, whether or not something new was committed
         self.on_result: Callable[[Result], None] = lambda result: None  # whoever commands listens
         self.send: Callable[[bytes], bool] | None = None  # over the live link: whether it takes the bytes
@@ -142,6 +143,7 @@ class DeviceIngest:
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
                     )
                 else:
+                    self.urgent = True
                     boot, first_seq, last_seq, first_ms, last_ms = self._record(message, moment, entries)
                     entries.append(
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
@@ -151,6 +153,7 @@ class DeviceIngest:
                     elif type(message) is Event and message.kind == START:
                         entries += self._started(message, moment)
             else:
+                self.urgent = True
                 answer += self._other(verdict, message, body, moment, entries)
         counters.bytes += len(data)
         counters.frames += len(bodies)

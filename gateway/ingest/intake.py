@@ -50,6 +50,11 @@ LATE_PER_TICK = 8
 """Windows computed again at one go: a backlog of months must not hold up the windows that close now."""
 LOCATE_ENTRIES = 128
 """Records placed after the fact at one go, so that a boot of weeks holds up neither links nor windows."""
+FRAME_PATIENCE_S = 2.5
+"""Readings of a device wait so long to share a commit: it keeps them until they are acknowledged, fills its
+window in 4 s and repeats itself after 5 s."""
+POLL_PATIENCE_S = 2.0
+"""... and those of the gateway's own instruments, which nobody keeps: what a power cut may take of them."""
 PAUSE_MS = 250
 """What a device is asked to wait when the queue is half full."""
 
@@ -60,17 +65,16 @@ def channels_of(config) -> list[Channel]:
     found = []
     for channel in config.channel:
         source = channel.source
-        bounds = dict(zip(("low", "high"), channel.plausible or (), strict=False))
+        more: dict[str, Any] = dict(zip(("low", "high"), channel.plausible or (), strict=False))
+        more |= {"decimals": channel.decimals, "unit_when_none": channel.unit_when_none}
         if hasattr(source, "device"):
             found.append(
-                Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **bounds)
+                Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **more)
             )
         else:
             place = places[source.bus] = places.get(source.bus, -1) + 1
             name = polls.source_name(source.bus, place)
-            found.append(
-                Channel(channel.symbol, channel.unit, name, channel.symbol, source.poll_ms, **bounds)
-            )
+            found.append(Channel(channel.symbol, channel.unit, name, channel.symbol, source.poll_ms, **more))
     return found
 
 
@@ -80,13 +84,15 @@ def settings_of(config) -> Settings:
         length_ms=config.gateway.window_minutes * 60_000,
         valid_share_min=config.gateway.valid_share_min,
         grace_ms=config.gateway.grace_s * 1000,
+        label=config.gateway.label,
     )
 
 
 class Intake:
     """Open it before the loop runs (open()), then await begin() and run() inside the loop.
 
-    `devices` are ids with their 32-byte keys; `now()` is Moment of this instant.
+    `devices` are ids with their 32-byte keys; `now()` is Moment of this instant; `real_s(station_s)` how
+    long a span of station time takes.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Intake:
         documents: Callable[[list[Window]], Iterable[tuple]] = lambda windows: (),
         counters: Counters | None = None,
         raw: RawFeed | None = None,
+        real_s: Callable[[float], float] = float,
     ):
         self.journal = journal
         self.counters = counters or Counters()
@@ -118,6 +125,7 @@ class Intake:
         self._opened = 0  # and its entries
         self._documents = documents
         self._raw = raw
+        self._real_s = real_s
         self._lanes: dict[str, Lane] = {}
         self._buses: dict[str, polls.BusIngest] = {}
         self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
@@ -205,7 +213,11 @@ class Intake:
                     flush()
 
             drafts = self._told(self._raw.framed, device.lane, entries) if self._raw else ()
-            self.journal.submit(entries, drafts=drafts, now_ms=self._now().now_ms, done=done)
+            patience_s = 0.0 if device.urgent else self._real_s(FRAME_PATIENCE_S)
+            device.urgent = False
+            self.journal.submit(
+                entries, drafts=drafts, now_ms=self._now().now_ms, done=done, patience_s=patience_s
+            )
         elif device.answer_due:
             flush()
         return answer
@@ -252,7 +264,13 @@ class Intake:
                     self._journaled_of(lane, taken)
 
             drafts = self._told(self._raw.polled, source, entries, part) if self._raw else ()
-            self.journal.submit(entries, drafts=drafts, now_ms=moment.now_ms, done=done)
+            self.journal.submit(
+                entries,
+                drafts=drafts,
+                now_ms=moment.now_ms,
+                done=done,
+                patience_s=self._real_s(POLL_PATIENCE_S),
+            )
         return self._room() if self.journal.full else None
 
     def _told(self, documents: Callable[..., Sequence[tuple]], *arguments) -> Sequence[tuple]:

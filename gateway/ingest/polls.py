@@ -108,12 +108,12 @@ _NUMBERS = [b"\x85" + cbor.head(0, number) for number in range(CHANNELS_MAX)]
 _SMALL = [cbor.head(0, number) for number in range(24)]
 
 
-def configuration(boot: int, settings: Iterable[int | float], channels: Sequence[Channel]) -> bytes:
-    """The CONFIGURATION entry: what the window arithmetic needs to know, from this boot on."""
+def configuration(boot: int, settings: Iterable[int | float | str], channels: Sequence[Channel]) -> bytes:
+    """The CONFIGURATION entry: what windows and files follow from besides readings, from this boot on."""
     return cbor.dumps({"boot": boot, "settings": list(settings), "channels": [list(c) for c in channels]})
 
 
 def parse_configuration(data: bytes) -> tuple[int, list, list[Channel]]:
     """The inverse: (boot, settings, channels). CodecError."""
     found: Any = cbor.loads(data)
-    return found["boot"], found["settings"], [Channel._make(row) for row in found["channels"]]
+    return found["boot"], found["settings"], [Channel(*row) for row in found["channels"]]

@@ -6,6 +6,8 @@ Rule 2: the newest one is remembered outside of the journal, in state_dir/log.ch
         before anybody is given it. A journal from a backup, or one whose tail was cut, is shorter than that,
         or another: then nothing is signed, and `reason` says what is missing. Measuring, keeping and
         delivering go on.
+        So it is when a witness has shown one that we signed and do not remember: all of state_dir came from a
+        backup then.
 Rule 3: the same for a key that is missing or that others can read.
 
 compare(), sign() and remember() belong to the journal's writing thread; `latest` and `reason` may be read
@@ -31,7 +33,7 @@ INSERT_CHECKPOINT = "INSERT INTO checkpoint VALUES (?, ?, ?)"
 KEY_FILE = "keys/log.key"
 VKEY_FILE = "log.vkey"
 MARK_FILE = "log.checkpoint"
-EPOCH = "Begin a new epoch of the log (`quantrac gateway new-epoch`), which tells everybody."
+SHOWN_FOLDER = "witness"  # what witnesses showed us that we had signed: gateway/witness.py
 
 
 def origin(province: str, facility: str, station: str) -> str:
@@ -44,6 +46,7 @@ class Checkpoints:
 
     def __init__(self, state_dir: Path, name: str):
         self._mark = state_dir / MARK_FILE
+        self._shown = state_dir / SHOWN_FOLDER
         self._signer: Signer | None = None
         self.latest = b""  # the newest checkpoint that may be given to anybody
         self.reason = ""  # why nothing is signed; "" while all is well
@@ -59,8 +62,9 @@ class Checkpoints:
         try:
             self.reason = ""
             notes = [stored] if stored is not None else []
-            if self._mark.exists():
-                notes.append(self._mark.read_bytes())
+            notes += [
+                path.read_bytes() for path in (self._mark, *self._shown.glob("*.checkpoint")) if path.exists()
+            ]
             newest = -1
             for data in notes:
                 signed = self._read(data)
@@ -68,7 +72,7 @@ class Checkpoints:
                 if signed.size > newest:
                     newest, self.latest = signed.size, data
         except (EvidenceError, JournalError, OSError) as error:
-            self.reason = f"No checkpoint is signed: {error} {EPOCH}"
+            self.reason = f"No checkpoint is signed: {error} Put the journal back that was signed."
 
     def _read(self, data: bytes) -> Checkpoint:
         assert self._signer is not None
@@ -117,14 +121,14 @@ def signer(state_dir: Path, name: str) -> Signer:
     if path.exists():
         made = _load(path, name)
     elif public.exists() or (state_dir / MARK_FILE).exists():
-        raise JournalError(f"{path} is gone: put it back from a backup. {EPOCH}")
+        raise JournalError(f"{path} is gone: put it back from a backup.")
     else:
         made = _make(path, name)
     vkey = made.verifier.vkey + "\n"
     if not public.exists():
         _write(public, vkey.encode(), 0o644)
     elif public.read_text(encoding="utf-8") != vkey:
-        raise JournalError(f"{path} does not belong to {public}: put the right one back. {EPOCH}")
+        raise JournalError(f"{path} does not belong to {public}: put the right one back.")
     return made
 
 

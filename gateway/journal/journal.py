@@ -158,13 +158,15 @@ class Journal:
         marks: Sequence[tuple[str, list[tuple]]] = (),
         now_ms: int = 0,
         done: Callable[[Job], None] | None = None,
+        patience_s: float = 0.0,
     ) -> Job:
-        """Queue one transaction's worth; `done(job)` follows on the loop once it is on disk.
+        """Queue one transaction's worth; `done(job)` follows on the loop once it is on disk. It may wait for
+        company for `patience_s`.
 
         With `job.error` set instead, it never will be. drafts: (destination, key, kind, name, folder, at_ms,
         body).
         """
-        job = Job(entries, windows, drafts, marks, now_ms, done)
+        job = Job(entries, windows, drafts, marks, now_ms, done, patience_s)
         self.submitted += len(job)
         self.pending_entries += len(job)
         self.pending_bytes += job.bytes

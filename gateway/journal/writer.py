@@ -2,7 +2,9 @@
 
 Rule 1: jobs are written in the order they were submitted; a job is done when the COMMIT of its transaction
         returned.
-Rule 2: while one commit runs, the next jobs queue up and become the next transaction.
+Rule 2: while one commit runs, the next jobs queue up and become the next transaction. A job may have
+        patience: it waits so long for others to share its commit, since a memory card is worn by commits, not
+        by bytes. One without patience, or CROWD entries of one source, takes all that wait along at once.
 Rule 3: after any error of the disk the commit is not tried again: the connection is closed, the database
         opened afresh, its log moved into the database file (new writes, a new sync) and its tail checked.
         Only then is it decided whether the failed transaction is in the journal (its jobs are done) or not
@@ -17,8 +19,11 @@ Many rows go into one statement because the interpreter lock is given away and f
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -35,6 +40,8 @@ from protocol.merkle import Frontier
 
 BATCH_ENTRIES = 4096
 """Entries in one transaction: about 2 MiB, so that a commit stays short and the page cache small."""
+CROWD = 6
+"""Entries of one source after which nobody waits: a device sends 8 frames ahead, then stands still."""
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before the journal is opened again after an error; the last one repeats."""
 
@@ -85,6 +92,7 @@ class Job:
         "first",
         "marks",
         "now_ms",
+        "patience_s",
         "queued",
         "windows",
     )
@@ -97,7 +105,9 @@ class Job:
         marks: Sequence[tuple[str, list[tuple]]] = (),
         now_ms: int = 0,
         done: Callable[[Job], None] | None = None,
+        patience_s: float = 0.0,
     ):
+        self.patience_s = patience_s  # how long it may wait for others
         self.entries = entries
         self.windows = windows
         self.drafts = drafts  # (destination, key, kind, name, folder, at_ms, body)
@@ -154,6 +164,7 @@ class Writer:
                 busy and after_error
             ):  # somebody reads an old state; what is in the log could be undone by the disk
                 raise sqlite3.OperationalError("the log cannot be moved while it is read")
+            database.sync_folder(self._path)
             self.size = database.check_tail(self.connection)
             self.fold = Fold.load(self.connection)
             self.name_sources(())
@@ -225,15 +236,23 @@ class Writer:
         """
         jobs: list[Job] = []
         count = 0
+        until = math.inf  # when somebody's patience ends
+        crowd: Counter[int] = Counter()
         while count < BATCH_ENTRIES:
+            wait_s = until - time.monotonic() if jobs else None
             try:
-                job = self._queue.get(block=not jobs)
+                job = self._queue.get(block=wait_s is None or wait_s > 0, timeout=wait_s)
             except Empty:
                 break
             if job is None:
                 return jobs, True
             jobs.append(job)
             count += len(job)
+            if job.entries:
+                crowd[job.entries[0][1]] += len(job.entries)
+                if crowd[job.entries[0][1]] >= CROWD:
+                    until = -math.inf
+            until = min(until, time.monotonic() + job.patience_s)
         return jobs, False
 
     def _write_for_certain(self, jobs: list[Job]) -> None:

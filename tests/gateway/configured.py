@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncssh
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import Config, load
+from protocol.note import COSIGNATURE, Signer
 
 SAMPLE = """
 [station]
@@ -68,6 +70,7 @@ vkey_file = "gateway/keys/witness.vkey"
 
 STATION = SAMPLE[: SAMPLE.index("[[device]]")]
 
+WITNESS = Signer("witness.example/w1", Ed25519PrivateKey.from_private_bytes(b"w" * 32), COSIGNATURE)
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
 
 
@@ -79,7 +82,7 @@ def keys(folder: Path) -> None:
         "st-01.link": "ab" * 32 + "\n",
         "province.password": "secret\n",
         "province.hostkey": HOST_KEY,
-        "witness.vkey": "w+00000000+AQ==\n",
+        "witness.vkey": WITNESS.verifier.vkey + "\n",
     }.items():
         (kept / name).write_text(text)
         (kept / name).chmod(0o600)

@@ -18,8 +18,8 @@ def warnings_of(folder, text: str) -> list[str]:
     return [str(warning) for warning in warnings]
 
 
-def test_the_sample_has_one_warning(tmp_path):
-    assert [w.split(": ", 2)[1] for w in warnings_of(tmp_path, SAMPLE)] == ["witness"]
+def test_the_sample_has_no_warning(tmp_path):
+    assert warnings_of(tmp_path, SAMPLE) == []
 
 
 def test_faults_come_without_warnings(tmp_path):
@@ -69,4 +69,4 @@ QUIET = [
 
 @pytest.mark.parametrize("text", QUIET, ids=range(len(QUIET)))
 def test_no_trap_no_warning(tmp_path, text):
-    assert [w.split(": ", 2)[1] for w in warnings_of(tmp_path, text)] == ["witness"]
+    assert warnings_of(tmp_path, text) == []

@@ -157,6 +157,18 @@ def test_control_without_the_memory_outside_of_the_journal_it_would_sign_another
     assert signed(tmp_path, first).root != signed(tmp_path, second).root
 
 
+def test_what_a_witness_has_shown_of_ours_counts_even_if_all_of_the_state_is_from_a_backup(tmp_path):
+    life(tmp_path, some(3))
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    later = life(tmp_path, some(5)).latest
+    state = tmp_path / "copy"
+    assert life(state, some(1)).reason == "", "nobody can know"
+    (state / "witness").mkdir()
+    (state / "witness" / "0badcafe.checkpoint").write_bytes(later)
+    assert "10 entries were signed, the journal holds 6" in life(state, some(9)).reason
+    assert len(kept(state)) == 2
+
+
 @pytest.mark.parametrize("offset", [0, 30, 60, 120])
 def test_a_mark_that_was_changed_is_not_believed(tmp_path, offset):
     life(tmp_path, some(3))

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -25,7 +26,8 @@ from gateway.config_links import (
     bus_link,
     device_link,
 )
-from tests.gateway.configured import SAMPLE, written
+from protocol.note import COSIGNATURE, Signer
+from tests.gateway.configured import SAMPLE, WITNESS, written
 
 
 def faults_of(folder: Path, text: str) -> list[str]:
@@ -55,6 +57,38 @@ def test_the_sample_loads(tmp_path):
     assert province.layout == "{station}/{yyyy}/{MM}/{dd}"
     assert config.witness[0].vkey_file == tmp_path / "gateway/keys/witness.vkey"
     assert config.fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://127.0.0.1:8099/", "http://127.0.0.1:8099"),
+        ("https://witness.example.org/quan-trac/v1/", "https://witness.example.org/quan-trac/v1"),
+        ("http://[::1]:8099", "http://[::1]:8099"),
+    ],
+)
+def test_the_address_of_a_witness(tmp_path, url, kept):
+    assert load(written(tmp_path, SAMPLE.replace("http://127.0.0.1:8099", url))).witness[0].url == kept
+
+
+def test_the_vkey_of_a_witness_is_one_of_a_witness_and_of_each_once(tmp_path):
+    path = written(tmp_path, SAMPLE)
+    vkey = tmp_path / "gateway/keys/witness.vkey"
+    private = Ed25519PrivateKey.generate()
+    for text, said in [
+        (Signer("log.example", private).verifier.vkey, "it is of a log, not of a witness."),
+        (Signer("w" * 101, private, COSIGNATURE).verifier.vkey, "its name is longer than 100 characters"),
+        (Signer("w\u009b31m", private, COSIGNATURE).verifier.vkey, "or not printable."),
+        (WITNESS.verifier.vkey.replace("w1+", "w2+"), "the verifier key is damaged"),
+        ("\udcff", "it is not text."),
+    ]:
+        vkey.write_bytes(text.encode("utf-8", "surrogateescape"))
+        (fault,) = map(str, read(path)[1])
+        assert said in fault and "\u009b" not in fault
+    vkey.write_text(WITNESS.verifier.vkey + "\n")
+    path.write_text(SAMPLE + '[[witness]]\nurl = "http://h"\nvkey_file = "gateway/keys/witness.vkey"\n')
+    (fault,) = map(str, read(path)[1])
+    assert "witness[1].vkey_file: This is witness[0] already, by key or name." in fault
 
 
 def test_relative_paths_start_at_the_file_even_when_the_path_given_is_relative(tmp_path, monkeypatch):
@@ -163,7 +197,12 @@ ONE_FAULT = [
     ),
     ('send = ["windows"]', 'send = ["readings"]', "Readings have no file format."),
     ('send = ["windows"]', 'send = "windows"', "What to send is a list of words."),
-    ('url = "http', 'url = "ftp', "of the right form"),
+    ('url = "http', 'url = "ftp', "witness[0].url: 'ftp://127.0.0.1:8099' is not an address of a witness."),
+    ("127.0.0.1:8099", "me@127.0.0.1:8099", "is not an address of a witness."),
+    ("127.0.0.1:8099", "127.0.0.1:80990", "is not an address of a witness."),
+    ("127.0.0.1:8099", "127.0.0.1:8099/?log=1", "is not an address of a witness."),
+    ("keys/witness.vkey", "keys/absent.vkey", "Put the file there that the witness's operator gave you"),
+    ("keys/witness.vkey", "keys/st-01.link", "holds no vkey of a witness: a verifier key is <name>+<8 hex"),
 ]
 
 

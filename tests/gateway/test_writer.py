@@ -118,6 +118,43 @@ def test_the_commit_is_never_tried_again_on_the_same_connection(tmp_path):
     assert all("no" not in commits[:-1] for commits in commits_by_connection)
 
 
+def test_patience_is_shared_and_ends(tmp_path):
+    """Patient jobs wait for one commit; an impatient one, a crowd and the end take them along."""
+
+    async def use(journal):
+        done = []
+
+        def submit(first, patience_s, source="device/st-01"):
+            entries = frames(journal, first, 1, source)
+            journal.submit(entries, done=done.append, patience_s=patience_s)
+
+        submit(1, 600)
+        submit(11, 600)
+        await asyncio.sleep(0.3)
+        assert done == [] and journal.commits == 0
+        await journal.commit(entries=frames(journal, 1, 1, "device/st-02"))
+        assert len(done) == 2 and journal.commits == 1
+        for i in range(writer.CROWD - 1):
+            submit(21 + 10 * i, 600)
+        submit(11, 600, "device/st-02")
+        await asyncio.sleep(0.3)
+        assert len(done) == 2
+        submit(101, 600)
+        async with asyncio.timeout(20):
+            while len(done) < 2 + writer.CROWD + 1:
+                await asyncio.sleep(0.01)
+        submit(111, 0.2)
+        submit(121, 600)
+        async with asyncio.timeout(20):
+            while len(done) < 4 + writer.CROWD + 1:
+                await asyncio.sleep(0.01)
+        submit(131, 600)
+
+    path = tmp_path / "journal.db"
+    with_journal(path, use)
+    assert len(bodies(path)) == 2 + 1 + writer.CROWD + 1 + 2 + 1, "closing takes the last along"
+
+
 def test_it_fails_for_ever(tmp_path):
     path = tmp_path / "journal.db"
 

@@ -5,10 +5,12 @@ They take a minute of real time each and want the machine for themselves: xdist 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol import checkpoint, note
 from tests.system import truth
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
@@ -46,6 +49,7 @@ def check_chain(directory: Path, files_at_least: int) -> dict:
     assert summary["readings"]["lost"] == 0 and summary["readings"]["duplicated"] == 0
     assert summary["files"]["delivered"] == summary["files"]["expected"] == len(files)
     assert summary["files"]["doubled"] == []
+    check_cosigned(directory, summary)
     ends = [truth.end_ms(path) for path in files]
     assert ends == list(range(ends[0], ends[0] + len(ends) * truth.WINDOW_MS, truth.WINDOW_MS)), (
         "a window is missing"
@@ -54,6 +58,20 @@ def check_chain(directory: Path, files_at_least: int) -> dict:
         year, month, day = path.stem.rsplit("_", 1)[1][:4], path.stem.rsplit("_", 1)[1][4:6], path.stem[-8:-6]
         assert path.parent.relative_to(directory / "province").parts[-3:] == (year, month, day)
     return summary
+
+
+def check_cosigned(directory: Path, summary: dict) -> None:
+    """The witness holds the newest checkpoint, the journal its cosignature, and that of most others."""
+    log, witness = (
+        note.parse_vkey((directory / path).read_text().strip())
+        for path in ("gateway/log.vkey", "witness/witness.vkey")
+    )
+    with contextlib.closing(sqlite3.connect(directory / "gateway/journal.db")) as connection:
+        newest = connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()[0]
+    (kept,) = (directory / "witness").glob("*/checkpoint")
+    held = [checkpoint.open_checkpoint(data, log, [witness], 1) for data in (newest, kept.read_bytes())]
+    assert held[0] == held[1]
+    assert summary["windows"] // 2 < summary["cosigned_checkpoints"] <= summary["checkpoints"]
 
 
 def messages(directory: Path) -> list[dict]:

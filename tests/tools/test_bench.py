@@ -13,10 +13,17 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import bus, card, device, ingest, measure, poll
+from tools.bench import bus, card, device, ingest, measure, poll, verify
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
+
+
+def test_verify_checks_what_it_made():
+    found = verify.run(1, 2000)
+    assert found.keys() >= FIELDS and found["unit"] == "s"
+    assert found["entries"] > 2000 and found["windows"] == 2
+    assert found["value"] > 0 and found["rss_mib"] > 0
 
 
 def test_ingest_loses_nothing():

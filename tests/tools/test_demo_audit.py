@@ -15,8 +15,11 @@ import pytest
 from gateway.documents import Draft
 from gateway.journal.kinds import FRAME
 from protocol.errors import AuthError
+from protocol.merkle import EvidenceError
+from tests.gateway.app_rig import until
 from tests.gateway.intake_rig import KEY, OTHER_KEY, START, Device, Rig
-from tools.demo.audit import count_files, count_journal, missing_records
+from tests.gateway.witness_rig import asking, server, site
+from tools.demo.audit import count_checkpoints, count_files, count_journal, missing_records
 from tools.people import Failure
 
 TOTAL = 600
@@ -185,3 +188,39 @@ def test_control_a_file_appeared_twice(journal, province):
     folder, names = province
     found = count_files(journal, "province", folder, [*names, names[2], names[2]])
     assert found.doubled == [names[2]] and found.missing == []
+
+
+# Checkpoints ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cosigned(tmp_path) -> tuple[Path, Path, Path]:
+    """(journal, the log's vkey, the witness's vkey): three checkpoints, the witness was there for two."""
+
+    async def main():
+        async with site(tmp_path) as at, server(tmp_path) as there:
+            await at.window()
+            async with asking(at.client(there.url, there.witness.vkey)) as asked:
+                for _ in range(2):
+                    size = await at.window()
+                    await until(lambda size=size: asked.counters.size == size)
+            return at.state_dir / "journal.db", at.vkey_file, there.witness.folder / "witness.vkey"
+
+    return asyncio.run(main())
+
+
+def test_checkpoints_and_cosignatures_are_counted(cosigned, tmp_path):
+    journal, log, witness = cosigned
+    assert count_checkpoints(journal, log, witness) in ((3, 2), (3, 3))
+    assert count_checkpoints(journal, tmp_path / "absent", witness) == (0, 0)
+
+
+def test_control_a_checkpoint_that_was_changed(cosigned):
+    journal, log, witness = cosigned
+    with contextlib.closing(sqlite3.connect(journal)) as connection:
+        size, note = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC").fetchone()
+        changed = note.replace(b"\n%d\n" % size, b"\n%d\n" % (size + 1))
+        connection.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (changed, size))
+        connection.commit()
+    with pytest.raises(EvidenceError):
+        count_checkpoints(journal, log, witness)

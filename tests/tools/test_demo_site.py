@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.check import check
 from gateway.config import load
 from simulator.scene import KINDS, load_scene
-from tests.gateway.configured import HOST_KEY
+from tests.gateway.configured import HOST_KEY, WITNESS
 from tools.demo import site as sites
 from tools.demo.site import free_port, open_site, table, toml
 from tools.people import UsageError
@@ -25,13 +25,15 @@ def test_the_gateway_takes_the_configuration_and_the_device_its_own(tmp_path, ki
     scene = load_scene(kind)
     site = open_site(tmp_path / "demo", scene)
     (site.keys / "province.hostkey").write_text(HOST_KEY)
-    sites.write_config(site, scene, 8080, 5020, 2222, 1883)
+    site.witness_vkey.write_text(WITNESS.verifier.vkey + "\n")
+    sites.write_config(site, scene, 8080, 5020, 2222, 1883, "http://127.0.0.1:8099")
     sites.write_device(site, scene)
     faults, _ = check(site.config)
     assert faults == []
     config = load(site.config)
     assert config.gateway.state_dir == site.dir / "gateway" and config.station.kind == kind
     assert [d.id for d in config.destination] == ["province", "national"]
+    assert [w.url for w in config.witness] == ["http://127.0.0.1:8099"]
     station = json.loads((site.device / "station.json").read_text())
     identity = json.loads((site.device / "identity.json").read_text())
     assert identity["id"] == config.device[0].id == sites.DEVICE_ID

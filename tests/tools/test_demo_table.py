@@ -26,6 +26,10 @@ CURRENT = {
         {"id": "province", "delivered": 6, "backlog": 2, "oldest_unsent_s": 61.4, "last_error": "Away."},
         {"id": "national", "delivered": 8, "backlog": 0, "oldest_unsent_s": None, "last_error": ""},
     ],
+    "witnesses": [
+        {"name": "w.example", "cosigned": 7, "size": 1234, "behind_s": None, "last_error": ""},
+        {"name": "u.example", "cosigned": 3, "size": 99, "behind_s": 61.4, "last_error": "Away."},
+    ],
 }  # fmt: skip
 
 
@@ -47,6 +51,8 @@ def test_every_channel_and_destination_is_a_row():
     assert cells(text, "pH") == ["pH", "-", "", "NO_DATA", "-", "", "-"]
     assert cells(text, "province") == ["province", "6", "2", "61 s", "6", "Away."]
     assert cells(text, "national")[:5] == ["national", "8", "0", "-", "-"]
+    assert cells(text, "w.example")[:4] == ["w.example", "7", "1234", "-"]
+    assert cells(text, "u.example") == ["u.example", "3", "99", "61 s", "Away."]
     assert "Trạm nước thải · NUO001" in text and "http://h:1/healthz" in text and "4 of 60 s" in text
 
 

@@ -11,6 +11,9 @@ from tools.gateway import print_check, print_init
 def test_check_of_a_good_configuration(tmp_path, capsys):
     path = written(tmp_path, SAMPLE)
     assert print_check(path, as_json=False) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(": good.")
+    path = written(tmp_path, SAMPLE.replace("window_minutes = 5", "window_minutes = 10"))
+    assert print_check(path, as_json=False) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == f"{path}: good, with 1 warning." and out.startswith("warning  ")
     assert print_check(path, as_json=True) == 0

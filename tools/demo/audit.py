@@ -15,6 +15,8 @@ from gateway.journal import kinds
 from gateway.journal.database import connect_to_read
 from protocol import messages
 from protocol.cose import Mac0
+from protocol.merkle import EvidenceError
+from protocol.note import parse, parse_vkey, verify
 from protocol.session import span
 from tools.people import Failure
 
@@ -86,6 +88,25 @@ def missing_records(count: JournalCount, source: str, acknowledged: dict[int, in
         len(set(range(1, last + 1)) - count.held.get((source, boot), set()))
         for boot, last in acknowledged.items()
     )
+
+
+def count_checkpoints(journal: Path, log_vkey: Path, witness_vkey: Path) -> tuple[int, int]:
+    """(checkpoints in the journal, how many of them the witness has cosigned), every signature verified.
+
+    EvidenceError for one that the log's key has not signed, or whose cosignature does not hold.
+    """
+    if not log_vkey.exists():
+        return 0, 0
+    log, witness = (parse_vkey(path.read_text(encoding="utf-8").strip()) for path in (log_vkey, witness_vkey))
+    connection = connect_to_read(journal)
+    try:
+        notes = [parse(note) for (note,) in connection.execute("SELECT note FROM checkpoint")]
+    finally:
+        connection.close()
+    signers = [[verifier for verifier, _ in verify(note, (log, witness))] for note in notes]
+    if any(log not in signed for signed in signers):
+        raise EvidenceError(f"a checkpoint in {journal} is not signed by {log_vkey}")
+    return len(signers), sum(witness in signed for signed in signers)
 
 
 @dataclass

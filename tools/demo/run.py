@@ -24,8 +24,9 @@ from simulator.scene import KINDS, Scene, load_scene
 from simulator.scene_process import SceneProcess
 from simulator.station import StationProcess
 from simulator.truth import newest_ms
+from simulator.witness_server import WitnessProcess
 from tools.demo import site as sites
-from tools.demo.audit import count_files, count_journal, missing_records
+from tools.demo.audit import count_checkpoints, count_files, count_journal, missing_records
 from tools.demo.clock import fix_timeline
 from tools.demo.ledger import Ledger
 from tools.demo.screen import Screen
@@ -71,6 +72,7 @@ class _Parts:
 
     province: SftpReceiver
     national: MqttReceiver
+    witness: WitnessProcess
     gateway: GatewayProcess
     cable: PtyPair
     instruments: SceneProcess | None = None
@@ -139,12 +141,20 @@ class _Demo:
         ).start()
         (site.keys / "province.hostkey").write_text(province.public_line + "\n", encoding="ascii")
         national = await MqttReceiver(sites.HOST, 0, site.messages, now_ms=self.clock.now_ms).start()
+        witness = WitnessProcess(site.witness, sites.WITNESS_NAME, [site.log_vkey], site.run / "witness.log")
+        try:
+            await witness.start()
+        except RuntimeError as error:
+            raise Failure(f"The demo cannot start: {error}.") from error
+        site.witness_vkey.write_text(witness.vkey + "\n", encoding="utf-8")
         sites.write_device(site, self.scene)
-        sites.write_config(site, self.scene, web_port, self.bus_port, province.port, national.port)
+        sites.write_config(
+            site, self.scene, web_port, self.bus_port, province.port, national.port, witness.url
+        )
         cable = await PtyPair(site.device_tty, site.gateway_tty).start()
         site.timeline.unlink(missing_ok=True)
         gateway = GatewayProcess(site.config, site.timeline, site.run)
-        parts = _Parts(province, national, gateway, cable)
+        parts = _Parts(province, national, witness, gateway, cable)
         screen.note("starting the gateway")
         try:
             await gateway.start()
@@ -208,6 +218,8 @@ class _Demo:
             raise Failure("The device ended by itself. It said:\n" + "\n".join(parts.device.other_lines))
         if parts.instruments is not None and not parts.instruments.running:
             raise Failure("The simulated instruments ended by themselves.")
+        if not parts.witness.running:
+            raise Failure("The witness ended by itself: see run/witness.log.")
         if parts.gateway.given_up:
             raise Failure(f"The gateway ended. The end of its log:\n{parts.gateway.last_words()}")
         for task in parts.tasks:
@@ -244,11 +256,15 @@ class _Demo:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def _settle(self, parts: _Parts, screen: Screen) -> None:
-        """Until every closed window has been confirmed by both receivers."""
+        """Until every closed window has been confirmed by both receivers, and the log is cosigned."""
         deadline = mono_ms() + SETTLE_TIMEOUT_S * 1000
         while mono_ms() < deadline and not self.hurrying.is_set():
             current = await screen.fetch()
-            if current is not None and all(row["backlog"] == 0 for row in current["destinations"]):
+            if (
+                current is not None
+                and all(row["backlog"] == 0 for row in current["destinations"])
+                and all(row["behind_s"] is None for row in current["witnesses"])
+            ):
                 return
             await asyncio.sleep(0.1)
 
@@ -266,6 +282,7 @@ class _Demo:
         await parts.cable.stop()
         await parts.province.stop()
         await parts.national.stop()
+        await parts.witness.stop()
         if self.alive:
             self.ledger.heartbeat(self.clock.now_ms())
         self.ledger.close(parts.province.arrivals)
@@ -283,6 +300,7 @@ class _Demo:
         owed = sum(emitted[boot] - held.get(boot, 0) for boot in self.ledger.drained() if boot in emitted)
         lost = max(owed, missing_records(count, source, acknowledged))
         files = count_files(site.journal, "province", site.province, self.ledger.arrivals())
+        checkpoints, cosigned = count_checkpoints(site.journal, site.log_vkey, site.witness_vkey)
         return {
             "station": self.scene.kind,
             "readings": {
@@ -293,6 +311,8 @@ class _Demo:
                 "duplicated": count.duplicated,
             },
             "windows": count.windows,
+            "checkpoints": checkpoints,
+            "cosigned_checkpoints": cosigned,
             "files": {
                 "expected": files.expected,
                 "delivered": files.delivered,
@@ -324,6 +344,8 @@ def _problems(summary: dict[str, Any]) -> list[str]:
         )
     if files["doubled"]:
         found.append(f"{len(files['doubled'])} files appeared twice at the province.")
+    if summary["checkpoints"] and not summary["cosigned_checkpoints"]:
+        found.append("The witness has cosigned no checkpoint: see run/witness.log and run/gateway.log.")
     if summary["gateway"]["exit_status"] not in (0, None):
         found.append(
             f"The gateway ended with status {summary['gateway']['exit_status']}: see run/gateway.log."

@@ -4,6 +4,7 @@ config.toml          the gateway's configuration          gateway/keys/     its 
 device/              the device's identity.json, link.key and station.json
 run/                 sockets, clock, logs of this run
 province/            what the department received         national/         what the nation received
+witness/             what the witness remembers, and its vkey
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ DEVICE_ID = "st-01"
 MARKER = "demo.json"
 HOST = "127.0.0.1"
 SFTP_USER = "station"
+WITNESS_VKEY = "gateway/keys/witness.vkey"
+WITNESS_NAME = "witness.quantrac.example/demo"
 BAUD = 115_200
 
 
@@ -59,6 +62,20 @@ class Site:
     @property
     def province(self) -> Path:
         return self.dir / "province"
+
+    @property
+    def witness(self) -> Path:
+        return self.dir / "witness"
+
+    @property
+    def log_vkey(self) -> Path:
+        """The journal's verifier key, which the gateway makes."""
+        return self.dir / "gateway" / "log.vkey"
+
+    @property
+    def witness_vkey(self) -> Path:
+        """The witness's, as its operator gave it to the facility."""
+        return self.dir / WITNESS_VKEY
 
     @property
     def truth(self) -> Path:
@@ -150,9 +167,15 @@ def write_device(site: Site, scene: Scene) -> None:
 
 
 def write_config(
-    site: Site, scene: Scene, web_port: int, bus_port: int, sftp_port: int, mqtt_port: int
+    site: Site,
+    scene: Scene,
+    web_port: int,
+    bus_port: int,
+    sftp_port: int,
+    mqtt_port: int,
+    witness_url: str = "",
 ) -> None:
-    """The gateway's configuration, as a facility would write it."""
+    """The gateway's configuration, as a facility would write it; without a witness when it has no address."""
     parts = [
         "# The demo station's gateway. Written at every start of the demo: copy it before you change it.\n",
         table("[station]", {
@@ -178,6 +201,7 @@ def write_config(
         table("[[destination]]", {
             "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["windows"],
         }),
+        *([table("[[witness]]", {"url": witness_url, "vkey_file": WITNESS_VKEY})] if witness_url else []),
     ]  # fmt: skip
     site.config.write_text("\n".join(parts), encoding="utf-8")
 

@@ -62,6 +62,19 @@ def render(current: dict[str, Any] | None, received: dict[str, int], page: str, 
             "-" if age is None else f"{age:.0f} s", str(received.get(row["id"], "-")),
             row["last_error"] or "",
         )  # fmt: skip
+    cosigned = Table()
+    for column in ("witness", "cosigned", "up to entry", "newest waits for", "last error"):
+        cosigned.add_column(column)
+    for row in current["witnesses"]:
+        behind = row["behind_s"]
+        cosigned.add_row(
+            row["name"], str(row["cosigned"]), str(row["size"]), "-" if behind is None else f"{behind:.0f} s",
+            row["last_error"],
+        )  # fmt: skip
     return Group(
-        channels, sent, Text(f"{page}api/v1/current   {page}metrics   {page}healthz", style="dim"), Text(note)
+        channels,
+        sent,
+        cosigned,
+        Text(f"{page}api/v1/current   {page}metrics   {page}healthz", style="dim"),
+        Text(note),
     )

@@ -1,0 +1,162 @@
+"""A bundle as `quantrac export` writes it: which files it has, and what its bundle.json says.
+
+    bundle.json                 what is in it: see Manifest. Nobody signed it: it only says what to hold
+                                against what was signed
+    checkpoint, log.vkey        the signed note that all proofs lead to, and the public key of the log
+    entries/<index>.bin         the leaf bytes of an entry (gateway/journal/leaf.py)
+    proofs/<index>.tlog-proof   the receipt of the same entry
+    files/<name>.txt            a provincial file of a window in the range
+    consistency                 only when asked for: that the log goes on behind an earlier checkpoint
+    README.txt                  how to check it with other people's tools
+
+Rule 1: the entries are a run first..last without a gap, and `others` before and behind it. Whatever else lies
+        in the folders makes the bundle wrong, and so does what is missing.
+Rule 2: it may come from an enemy: every file has a limit, numbers are canonical decimals. Whatever is in it,
+        reading it raises EvidenceError or returns (verify_places.py brings the bytes).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from gateway.reports.message import rfc3339
+from gateway.verify_run import RUN_MAX
+from protocol.merkle import SIZE_MAX, EvidenceError
+
+FORMAT = "quantrac-bundle-1"
+LEAF_MAX = 262_144
+"""Bytes of an entry. A frame has some 1,500; a configuration of 1,000 channels 100,000."""
+PROOF_MAX = 65_536
+"""Bytes of a receipt: 63 hashes and a checkpoint with its cosignatures."""
+FILE_MAX = 1_000_000
+"""Bytes of any other file, bundle.json included."""
+OTHERS_MAX = 50_000
+"""Entries beside the run."""
+FILES_MAX = 200_000
+"""Provincial files: two years of them."""
+CHECKPOINT, VKEY, MANIFEST, README, CONSISTENCY = (
+    "checkpoint", "log.vkey", "bundle.json", "README.txt", "consistency",
+)  # fmt: skip
+TOP = (CHECKPOINT, VKEY, MANIFEST, README)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_FILE = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.txt", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def entry_name(index: int) -> str:
+    return f"entries/{index}.bin"
+
+
+def proof_name(index: int) -> str:
+    return f"proofs/{index}.tlog-proof"
+
+
+class Manifest(NamedTuple):
+    """What bundle.json says. All windows that start in from_ms <= start < to_ms are in the run."""
+
+    from_ms: int
+    to_ms: int
+    windows: int  # how many times from_ms to to_ms hold, first revisions
+    first: int  # the run
+    last: int
+    others: tuple[int, ...]  # rising
+    files: tuple[str, ...]  # rising
+    readme: str  # SHA-256 of README.txt
+    consistent_with: int | None  # size of the earlier checkpoint that `consistency` is about
+
+    def encode(self) -> bytes:
+        said = {
+            "format": FORMAT,
+            "from": rfc3339(self.from_ms),
+            "to": rfc3339(self.to_ms),
+            "windows": self.windows,
+            "first": self.first,
+            "last": self.last,
+            "others": list(self.others),
+            "files": list(self.files),
+            "readme": self.readme,
+            "consistent_with": self.consistent_with,
+        }
+        return json.dumps(said, indent=1).encode() + b"\n"
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The inverse of encode(). EvidenceError."""
+    try:
+        said: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        raise EvidenceError(f"{MANIFEST} is not JSON") from None
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise EvidenceError(f"{MANIFEST} is not of the format {FORMAT}: this program knows no other")
+    try:
+        windows, first, last = (_index(said[name]) for name in ("windows", "first", "last"))
+        found = Manifest(
+            _time_ms(said["from"]), _time_ms(said["to"]), windows, first, last,
+            tuple(_index(index) for index in said["others"]),
+            tuple(_matching(_FILE, name) for name in said["files"]),
+            _matching(_SHA256, said["readme"]),
+            None if said["consistent_with"] is None else _index(said["consistent_with"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise EvidenceError(f"a field of {MANIFEST} is missing, or not what it must be") from None
+    rising = all(tuple(sorted(set(some))) == some for some in (found.others, found.files))
+    if found.encode() != data or not rising:
+        raise EvidenceError(f"{MANIFEST} is not as `quantrac export` writes it: changed, or damaged")
+    if not (found.first <= found.last and found.last - found.first < RUN_MAX):
+        raise EvidenceError(f"{MANIFEST}: its run of entries is empty, or longer than {RUN_MAX}")
+    if len(found.others) > OTHERS_MAX or len(found.files) > FILES_MAX:
+        raise EvidenceError(f"{MANIFEST} names more entries or files than are read")
+    if any(found.first <= index <= found.last for index in found.others):
+        raise EvidenceError(f"{MANIFEST} names an entry of the run among the others")
+    return found
+
+
+def _index(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= SIZE_MAX:
+        raise ValueError
+    return value
+
+
+def _time_ms(text: Any) -> int:
+    time = datetime.fromisoformat(text)
+    return round(time.timestamp()) * 1000 + time.microsecond // 1000
+
+
+def _matching(pattern: re.Pattern[str], text: Any) -> str:
+    if not pattern.fullmatch(text) or ".." in text:
+        raise ValueError
+    return text
+
+
+# What must be in it -----------------------------------------------------------------------------------------
+
+
+def check_names(names: Iterator[str], manifest: Manifest) -> None:
+    """Nothing lies in the bundle but what bundle.json names; what it names is looked for when it is read."""
+    others, files = set(manifest.others), set(manifest.files)
+    top = {*TOP, "entries/", "proofs/", "files/"}
+    if manifest.consistent_with is not None:
+        top.add(CONSISTENCY)
+    first, last = manifest.first, manifest.last
+    for name in names:
+        folder, _, file = name.partition("/")
+        if folder == "entries":
+            number = file[:-4] if file.endswith(".bin") else ""
+        elif folder == "proofs":
+            number = file[:-11] if file.endswith(".tlog-proof") else ""
+        else:
+            number = ""
+        if number and _NUMBER.fullmatch(number) and (first <= int(number) <= last or int(number) in others):
+            continue
+        if name in top or (folder == "files" and file in files):
+            continue
+        raise EvidenceError(f"{printable(name)} does not belong to the bundle: added, or of another one")
+
+
+def printable(text: str) -> str:
+    """A name that strangers chose, for a terminal."""
+    return text[:200].encode("ascii", "backslashreplace").decode() if text.isprintable() else repr(text[:200])

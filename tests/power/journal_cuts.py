@@ -1,0 +1,257 @@
+"""Cuts the power at every call of a recorded run, and opens what each cut can leave with the real journal."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from gateway.errors import JournalError
+from gateway.journal import database
+from gateway.journal.kinds import FRAME
+from gateway.journal.writer import Entry
+from simulator.disk import Cut, Disk
+from simulator.syscalls import Call, record
+from tests.power.journal_story import Broken, Expected, Found, Promised, Story, check_leaves, read
+from tests.power.journal_victim import NOW_MS, TAG, opened
+
+MEMORY = Path("/dev/shm")
+JOURNAL = "journal.db"
+LOOSE_MOST = 40
+"""Cuts with more undecided sectors than this get no more states than one with so many."""
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class State(NamedTuple):
+    """What a cut left, and what had been promised by then."""
+
+    call: int
+    how: str
+    files: dict[str, bytes]
+    done: int
+    held: int
+
+
+def victim(folder: Path, seed: int, jobs: int, *options: str, **how) -> list[Call]:
+    """A run of tests.power.journal_victim with its journal in folder/disk, recorded."""
+    disk = folder / "disk"
+    disk.mkdir(exist_ok=True)
+    said = folder / "said"
+    said.touch()
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.power.journal_victim",
+        str(disk / JOURNAL),
+        str(said),
+        str(seed),
+        str(jobs),
+    ]
+    return record([*argv, *options], disk, said, folder / "strace", cwd=ROOT, **how)
+
+
+def story_of(calls: Sequence[Call]) -> Story:
+    story = Story()
+    for call in calls:
+        if call.kind == "said":
+            story.hear(call.data)
+    return story
+
+
+def states(
+    calls: Sequence[Call],
+    start: dict[str, bytes],
+    rng: Random,
+    wanted: int,
+    before: Story,
+    extremes: bool = True,
+) -> Iterator[State]:
+    """Crash states at every call: the extremes, and `wanted` random ones, more where more is undecided."""
+    weights = []
+    disk = Disk(start)
+    for call in calls:
+        disk.do(call)
+        weights.append(min(LOOSE_MOST, disk.loose()))
+    scale = wanted / max(1, sum(weights))
+    disk, story = Disk(start), before.copy()
+    for number, call in enumerate(calls):
+        disk.do(call)
+        if call.kind == "said":
+            story.hear(call.data)
+
+        def state(how: str, cut: Cut, number=number) -> State:
+            return State(number, how, disk.crash(cut), story.done, story.held)
+
+        if extremes:
+            yield state("nothing kept", Cut(rng))
+        if extremes and weights[number]:
+            yield state("all kept", Cut(rng, keep=1.0, order=float("inf")))
+            first, last = disk.open_numbers()
+            yield state("prefix kept", Cut(rng, order=rng.randint(first, last)))
+        share = weights[number] * scale
+        for _ in range(int(share) + (rng.random() < share % 1)):
+            yield state("random", Cut.random(rng, disk))
+
+
+class Counts(NamedTuple):
+    cuts: int  # calls at which the power was cut
+    states: int  # made
+    checked: int  # distinct ones, all opened and checked
+
+
+class Checker:
+    """Opens states in a folder in memory, one after the other."""
+
+    def __init__(self, expected: Expected, rng: Random, jobs: Sequence[Promised] = ()):
+        self.expected = expected
+        self.jobs = jobs  # when a cut can leave more of them than the run itself did: it gave some up
+        self.rng = rng
+        self.seen: set[bytes] = set()
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="cut-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+        )
+        self.path = self.folder / JOURNAL
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def is_new(self, state: State) -> bool:
+        digest = hashlib.sha1(repr((state.done, state.held)).encode())
+        for name in sorted(state.files):
+            digest.update(b"%s %d\n" % (name.encode(), len(state.files[name])))
+            digest.update(state.files[name])
+        known = len(self.seen)
+        self.seen.add(digest.digest())
+        return len(self.seen) > known
+
+    def lay(self, files: dict[str, bytes]) -> None:
+        for old in self.folder.iterdir():
+            old.unlink()
+        for name, data in files.items():
+            (self.folder / name).write_bytes(data)
+        left = self.rng.randrange(3)  # SQLite's index of the log: gone, as it was made, or garbage
+        if left:
+            shm = bytes(32768) if left == 1 else self.rng.randbytes(32768)
+            (self.folder / (JOURNAL + "-shm")).write_bytes(shm)
+
+    async def check(self, state: State) -> None:
+        """Broken unless the journal keeps what was promised, and can be gone on with."""
+        self.lay(state.files)
+        try:
+            journal = opened(self.path, database.connect)
+        except JournalError as error:
+            raise Broken(f"it cannot be opened: {error}") from error
+        size = journal.size
+        journal.start()
+        body = b"after the cut"
+        entry = Entry(FRAME, journal.source("device/after"), 1, 1, 1, NOW_MS, 0, NOW_MS, NOW_MS, body)
+        draft = ("after", "after", "windows", "after.txt", "", NOW_MS, body)
+        try:
+            job = await journal.commit(entries=[entry], drafts=[draft], now_ms=NOW_MS)
+        except JournalError as error:
+            raise Broken(f"it cannot be gone on with: {error}") from error
+        finally:
+            await journal.close()
+        found = read(self.path)
+        if len(found.rows) <= size or job.first < size or found.rows[job.first][2] != body:
+            raise Broken("what was appended after the cut is not there")
+        if found.outbox.pop(("after", "after"), None) != (0, body):
+            raise Broken("the document queued after the cut is not there")
+        if any(row[2].startswith(TAG) for row in found.rows[size:]):
+            raise Broken("an entry came back after the journal was opened")
+        found = Found(found.rows[:size], found.outbox, found.tally)
+        expected = self.expected
+        if self.jobs:
+            common = min(size, len(expected.rows))
+            if found.rows[:common] != expected.rows[:common]:
+                raise Broken(f"one of the first {common} entries is not what it became")
+            expected = Expected(self.jobs, found.rows)
+            if len(expected.ends) <= state.done:
+                raise Broken(f"an acknowledged job is lost: {len(expected.ends) - 1} of {state.done} there")
+        expected.check(found, state.done, state.held)
+
+
+def explore(
+    calls: Sequence[Call],
+    seed: int,
+    wanted: int,
+    start: dict[str, bytes] | None = None,
+    expected: Expected | None = None,
+    before: Story | None = None,
+    final: Path | None = None,
+    jobs: Sequence[Promised] = (),
+    since: int = 0,
+) -> Counts:
+    """Check `wanted` distinct states or more of cuts from call `since` on.
+
+    AssertionError with the seed and the cut when one is broken.
+    """
+    if expected is None:
+        assert final is not None
+        check_leaves(final)
+        expected = Expected(story_of(calls).jobs, read(final).rows)
+    made = 0
+    checker = Checker(expected, Random(f"{seed} index"), jobs)
+
+    async def main() -> None:
+        nonlocal made
+        for turn in range(20):
+            rng = Random(f"{seed} {turn}")
+            # there are about as many extremes, which the first turn has, as there are calls
+            some = max(100, wanted - len(checker.seen)) if turn else max(0, wanted - len(calls))
+            for state in states(calls, start or {}, rng, some, before or Story(), not turn):
+                made += 1
+                if state.call >= since and checker.is_new(state):
+                    try:
+                        await checker.check(state)
+                    except Broken as error:
+                        at = calls[state.call]
+                        raise AssertionError(
+                            f"seed {seed}, turn {turn}, cut at call {state.call} "
+                            f"({at.kind} {at.name} {at.offset}), {state.how}, "
+                            f"{state.done} jobs acknowledged: {error}"
+                        ) from error
+            if len(checker.seen) >= wanted:
+                return
+
+    try:
+        asyncio.run(main())
+    finally:
+        checker.close()
+    return Counts(len(calls), made, len(checker.seen))
+
+
+FIRST = 1_000_000
+"""Number of the first job of a victim that goes on after a cut."""
+
+
+def recovery(
+    folder: Path, state: State, expected: Expected, jobs: Sequence[Promised], seed: int, wanted: int
+) -> Counts:
+    """The recovery of one state as a recorded run of its own, cut at each of its calls."""
+    (folder / "disk").mkdir(parents=True)
+    for name, data in state.files.items():
+        (folder / "disk" / name).write_bytes(data)
+    calls = victim(folder, seed, 3, "--first", str(FIRST))
+    told = Story(first=FIRST)
+    told.hear(b"".join(call.data for call in calls if call.kind == "said"))
+    found = read(folder / "disk" / JOURNAL)
+    for kept in range(len(expected.ends) - 1, state.done - 1, -1):  # how many jobs it found
+        if expected.ends[kept] <= told.held:
+            try:
+                whole = Expected([*jobs[:kept], *told.jobs], found.rows)
+                whole.check(found, kept + len(told.jobs), told.held)
+            except Broken:
+                continue
+            before = Story(jobs[:kept], state.done, state.held, FIRST)
+            return explore(calls, seed, wanted, dict(state.files), whole, before)
+    raise AssertionError(
+        f"seed {seed}: after the cut at call {state.call} it is the journal of no number of jobs"
+    )

@@ -1,0 +1,218 @@
+"""`quantrac export`: a bundle of a time's entries, for people who trust nobody (gateway/verify_bundle.py).
+
+Rule 1: the journal is only read; the gateway may run meanwhile. The whole bundle is of one moment of it.
+Rule 2: the bundle appears under its name when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from gateway import config as configuration
+from gateway.errors import JournalError
+from gateway.journal.checkpoints import VKEY_FILE, origin
+from gateway.journal.reader import Reader
+from gateway.receipts import newest_checkpoint
+from gateway.reports.message import rfc3339
+from gateway.verify_bundle import (
+    CHECKPOINT,
+    CONSISTENCY,
+    MANIFEST,
+    README,
+    VKEY,
+    Manifest,
+    entry_name,
+    proof_name,
+)
+from gateway.verify_places import ZIP_MEMBERS_MAX
+from gateway.verify_run import RUN_MAX, Run
+from protocol import checkpoint as checkpoints
+from protocol.merkle import consistency_proof, inclusion_proof, leaf_hash
+from protocol.note import parse_vkey
+from protocol.receipt import Receipt
+from tools.log import readme
+from tools.log.progress import Bar
+from tools.log.selection import Selection, select, whole
+from tools.people import Failure, UsageError
+
+_FILES = (
+    "SELECT DISTINCT name, body FROM outbox WHERE kind = 'windows' AND name LIKE '%.txt' "
+    "AND at_ms >= ? AND at_ms <= ? ORDER BY name"
+)
+_FILE_AT = "SELECT at_ms FROM outbox WHERE name = ? LIMIT 1"
+
+
+class Exported(NamedTuple):
+    """What a bundle has."""
+
+    manifest: Manifest
+    checkpoint: checkpoints.Checkpoint
+
+
+class Target(Protocol):
+    def write(self, name: str, data: bytes) -> None: ...
+
+
+class _Folder:
+    def __init__(self, path: Path):
+        self._path = path
+        for folder in ("entries", "proofs", "files"):
+            (path / folder).mkdir(parents=True)
+
+    def write(self, name: str, data: bytes) -> None:
+        (self._path / name).write_bytes(data)
+
+
+class _Zip:
+    def __init__(self, file: zipfile.ZipFile):
+        self._file = file
+
+    def write(self, name: str, data: bytes) -> None:
+        self._file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
+@contextmanager
+def _target(out: Path) -> Iterator[Target]:
+    """Where to write; under its name once all went well."""
+    if out.exists():
+        raise UsageError(f"{out} exists: give --out another name.")
+    part = out.with_name(out.name + ".part")
+    if part.is_dir():
+        shutil.rmtree(part)
+    part.unlink(missing_ok=True)
+    try:
+        if out.suffix == ".zip":
+            with zipfile.ZipFile(part, "w") as file:
+                yield _Zip(file)
+        else:
+            yield _Folder(part)
+    except BaseException:
+        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        raise
+    os.replace(part, out)
+
+
+def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | None = None) -> Exported:
+    """Write the bundle. Raises Failure, JournalError, EvidenceError, UsageError, ConfigFaults."""
+    if to_ms <= from_ms:
+        raise UsageError("--to is not behind --from.")
+    config = configuration.load(config_path)
+    state_dir = config.gateway.state_dir
+    path = state_dir / "journal.db"
+    if not path.exists():
+        raise Failure(f"{path} does not exist: has this gateway ever run?")
+    vkey = (state_dir / VKEY_FILE).read_bytes()
+    station = config.station
+    name = origin(station.province, station.facility, station.code)
+    if parse_vkey(vkey.decode().strip()).name != name:
+        raise Failure(f"{state_dir / VKEY_FILE} is of another log than {name}.")
+    reader = Reader(path)
+    try:
+        reader.rows("BEGIN")
+        with _target(out) as target:
+            return _Export(reader, select(reader, from_ms, to_ms), vkey, target).write(seen)
+    finally:
+        reader.close()
+
+
+class _Export:
+    def __init__(self, reader: Reader, selection: Selection, vkey: bytes, target: Target):
+        self._reader, self._selection, self._vkey, self._target = reader, selection, vkey, target
+
+    def write(self, seen: Path | None) -> Exported:
+        selection, target = self._selection, self._target
+        first, last, others = selection.first, selection.last, selection.others
+        if last - first >= RUN_MAX:
+            raise Failure(
+                f"The time has {last - first + 1} entries, and a bundle at most {RUN_MAX}: shorten it."
+            )
+        note, signed = newest_checkpoint(self._reader, max([last, *others]) + 1)
+        files = self._files()
+        if (
+            isinstance(target, _Zip)
+            and 2 * (last - first + 1 + len(others)) + len(files) > ZIP_MEMBERS_MAX - 8
+        ):
+            raise Failure("The time has more entries than a .zip takes here: give --out a folder.")
+        target.write(VKEY, self._vkey)
+        target.write(CHECKPOINT, note)
+        self._run(first, last, signed.size, note)
+        hash_at = self._reader.tree().hash_at
+        for index in others:
+            entry = next(self._reader.entries(index, index))
+            target.write(entry_name(index), whole(entry))
+            proof = inclusion_proof(index, signed.size, hash_at)
+            target.write(proof_name(index), Receipt(index, proof, note).encode())
+        for name, data in files.items():
+            target.write(f"files/{name}", data)
+        earlier = None if seen is None else self._consistency(seen.read_bytes(), signed.size)
+        manifest = Manifest(*selection[:6], tuple(files), "", earlier)
+        text = readme.text(manifest, signed).encode()
+        manifest = manifest._replace(readme=sha256(text).hexdigest())
+        target.write(README, text)
+        target.write(MANIFEST, manifest.encode())
+        return Exported(manifest, signed)
+
+    def _run(self, first: int, last: int, size: int, note: bytes) -> None:
+        hash_at, target = self._reader.tree().hash_at, self._target
+        leaves = bytearray()
+        with Bar("entries", 2 * (last - first + 1)) as bar:
+            for entry in self._reader.entries(first, last):
+                data = whole(entry)
+                if entry.idx != first + len(leaves) // 32 or leaf_hash(data) != entry.leaf:
+                    raise JournalError(f"Entry {entry.idx} is damaged: restore the journal from a backup.")
+                leaves += entry.leaf
+                target.write(entry_name(entry.idx), data)
+                bar.advance()
+            paths = [inclusion_proof(index, size, hash_at) for index in (first, last)]
+            run = Run(first, bytes(leaves), size, *paths)
+            for index in range(first, last + 1):
+                target.write(proof_name(index), run.receipt(index, note))
+                bar.advance()
+
+    def _files(self) -> dict[str, bytes]:
+        labels = set(self._selection.labels)
+        found: dict[str, bytes] = {}
+        for name, data in self._reader.rows(_FILES, min(labels, default=0), max(labels, default=0)):
+            if self._reader.rows(_FILE_AT, name)[0][0] not in labels:
+                continue
+            if name in found:
+                raise JournalError(f"The outbox holds two different files called {name}.")
+            found[name] = data
+        return found
+
+    def _consistency(self, seen: bytes, size: int) -> int:
+        earlier = checkpoints.open_checkpoint(seen, parse_vkey(self._vkey.decode().strip()))
+        if not 0 < earlier.size <= size:
+            raise Failure(f"The checkpoint in hand has {earlier.size} entries, the journal's newest {size}.")
+        proof = consistency_proof(earlier.size, size, self._reader.tree().hash_at)
+        receipt = Receipt(earlier.size, proof, seen).encode()
+        self._target.write(CONSISTENCY, receipt.partition(b"\n")[2])
+        return earlier.size
+
+
+def print_export(config: Path, from_ms: int, to_ms: int, out: Path, seen: Path | None, as_json: bool) -> int:
+    """What `quantrac export` says."""
+    manifest, signed = export(config, from_ms, to_ms, out, seen)
+    begin, end = rfc3339(manifest.from_ms), rfc3339(manifest.to_ms)
+    if as_json:
+        said = {
+            "bundle": str(out), "from": begin, "to": end, "windows": manifest.windows,
+            "first": manifest.first, "last": manifest.last, "others": len(manifest.others),
+            "files": len(manifest.files),
+            "checkpoint": signed.size,
+        }  # fmt: skip
+        print(json.dumps(said))
+        return 0
+    count = manifest.last - manifest.first + 1
+    print(f"{out}: {manifest.windows} windows from {begin} to {end}")
+    print(f"  {count} entries, {len(manifest.others)} beside them, {len(manifest.files)} provincial files")
+    print(f"Next: quantrac verify {out} --vkey FILE (the log's key, as the department keeps it)")
+    return 0

@@ -1,0 +1,230 @@
+"""`quantrac rebuild`: windows and documents made once more from the journal, and held against what is stored.
+
+Rule 1: reads only; the gateway may run meanwhile. The whole comparison is of one moment of the journal.
+Rule 2: compared, byte for byte: each entry with its hash, the root with every checkpoint, rows with the
+        entries before them, the window table with the rows, the outbox's window documents with the rows.
+Rule 3: what retention has pruned cannot be made again: windows are compared from where all entries are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from gateway import config as configuration
+from gateway.errors import JournalError
+from gateway.journal.checkpoints import origin
+from gateway.journal.kinds import EVENT, FRAME, POLL
+from gateway.journal.leaf import Leaf
+from gateway.journal.reader import Reader, Stored
+from gateway.reports import message
+from gateway.reports.layout import stamp
+from gateway.reports.message import rfc3339
+from gateway.verify_files import Codes, codes_of, compare, rendered
+from gateway.verify_replay import EVER_MS, Replay
+from gateway.verify_windows import Group, Recomputation
+from gateway.windows import FUTURE_MS, Window
+from protocol import checkpoint, note
+from protocol.merkle import EvidenceError, Frontier, leaf_hash
+from tools.log.progress import Bar
+from tools.people import Failure
+
+_CHECKPOINTS = "SELECT size, note FROM checkpoint ORDER BY size"
+_DOCUMENT = "SELECT name, body FROM outbox WHERE destination = ? AND key = ?"
+_DOCUMENTS = "SELECT destination, key FROM outbox WHERE kind = 'windows' AND key LIKE 'window/%' ORDER BY id"
+_PRUNED = "SELECT COALESCE(MAX(idx), -1) FROM entry WHERE body IS NULL"
+_HOLDING = (
+    "SELECT idx FROM entry JOIN source ON source.id = source WHERE idx >= ? AND idx <= ? AND name = ? "
+    f"AND first_ms IS NOT NULL AND kind IN ({FRAME}, {POLL}, {EVENT})"
+)
+
+
+class Rebuilt(NamedTuple):
+    """What was compared."""
+
+    entries: int
+    checkpoints: int
+    from_ms: int | None  # start of the first window that was compared
+    windows: int
+    revisions: int
+    rows: int
+    documents: int
+
+
+def rebuild(config_path: Path) -> Rebuilt:
+    """Raises EvidenceError that names the first difference; Failure, JournalError, ConfigFaults."""
+    config = configuration.load(config_path)
+    path = config.gateway.state_dir / "journal.db"
+    if not path.exists():
+        raise Failure(f"{path} does not exist: has this gateway ever run?")
+    station = config.station
+    codes = codes_of(origin(station.province, station.facility, station.code))
+    reader = Reader(path)
+    try:
+        reader.rows("BEGIN")
+        return _Rebuild(reader, codes).run()
+    finally:
+        reader.close()
+
+
+class _Rebuild:
+    def __init__(self, reader: Reader, codes: Codes):
+        self._reader, self._codes = reader, codes
+        self._destinations = [id for (id,) in reader.rows("SELECT DISTINCT destination FROM outbox")]
+        self._made: set[tuple[str, str]] = set()
+        self._from_ms: int | None = None
+
+    def run(self) -> Rebuilt:
+        reader = self._reader
+        pruned = reader.rows(_PRUNED)[0][0]
+        from_ms = -EVER_MS
+        if pruned >= 0:
+            first = next(reader.entries(pruned + 1, pruned + 1), None)
+            from_ms = EVER_MS if first is None else first.arrived_ms + FUTURE_MS
+        recomputation = Recomputation(self._leaf, from_ms, EVER_MS, pruned + 1, self._group, self._replay)
+        entries, checkpoints = 0, 0
+        signed = iter(reader.rows(_CHECKPOINTS))
+        ahead = next(signed, None)
+        frontier = Frontier()
+        with Bar("entries", reader.size()) as bar:
+            for stored in reader.entries():
+                self._check_leaf(stored, entries)
+                frontier.append(stored.leaf)
+                entries += 1
+                while ahead is not None and ahead[0] <= entries:
+                    _check_root(ahead, frontier)
+                    checkpoints, ahead = checkpoints + 1, next(signed, None)
+                if stored.body is not None:
+                    recomputation.take(stored.idx, _leaf_of(stored))
+                bar.advance()
+        if ahead is not None:
+            raise EvidenceError(f"{ahead[0]} entries were signed, and the journal holds {entries}")
+        recomputation.end()
+        if pruned < 0:
+            for destination, key in reader.rows(_DOCUMENTS):
+                if (destination, key) not in self._made:
+                    raise EvidenceError(f"the document {key} for {destination} follows from no window")
+        return Rebuilt(
+            entries, checkpoints, self._from_ms, recomputation.windows, recomputation.revisions,
+            recomputation.rows, len(self._made),
+        )  # fmt: skip
+
+    def _check_leaf(self, stored: Stored, index: int) -> None:
+        if stored.idx != index:
+            raise EvidenceError(f"entry {index} is missing")
+        data = stored.leaf_bytes()
+        if data is not None and leaf_hash(data) != stored.leaf:
+            raise EvidenceError(f"entry {index} does not match its hash")
+
+    def _leaf(self, index: int) -> Leaf:
+        stored = next(self._reader.entries(index, index), None)
+        if stored is None or stored.body is None:
+            raise JournalError(f"Entry {index} is needed, and was pruned or is missing.")
+        return _leaf_of(stored)
+
+    def _replay(self, *arguments: Any) -> Replay:
+        return _JournalReplay(self._reader, *arguments)
+
+    # Rows ---------------------------------------------------------------------------------------------------
+
+    def _group(self, group: Group) -> None:
+        """Rows that follow from their readings: so must what was made of them."""
+        first = group.windows[0]
+        if self._from_ms is None:
+            self._from_ms = first.start_ms
+        stored = {
+            window.symbol: window
+            for window in self._reader.windows(first.start_ms, first.start_ms + 1)
+            if window.revision == group.revision
+        }
+        for window in group.windows:
+            if stored.get(window.symbol) != window:
+                raise EvidenceError(f"the table of windows differs from {_name(window)}")
+        if any(channel.decimals is None for channel in group.channels):
+            return
+        label_ms = first.start_ms if group.settings.label == "start" else first.end_ms
+        key = f"window/{self._codes.code}/{stamp(label_ms)}/{group.revision}"
+        for destination in self._destinations:
+            for name, data in self._reader.rows(_DOCUMENT, destination, key):
+                self._made.add((destination, key))
+                self._compare(f"{key} for {destination}", name, data, group)
+
+    def _compare(self, what: str, name: str, data: bytes, group: Group) -> None:
+        if not name.endswith(".txt"):
+            if data != _message(self._codes, group):
+                raise EvidenceError(f"{what} is not what its windows give")
+            return
+        made = rendered(self._codes, group)
+        if made is None or made[1] is None or made[0] != name:
+            raise EvidenceError(f"{what}: its windows give no file {name}")
+        compare(what, data, made[1])
+
+
+class _JournalReplay(Replay):
+    """Finds what is needed again in the journal's own index, so that it remembers nothing."""
+
+    def __init__(self, reader: Reader, *arguments: Any):
+        super().__init__(*arguments)
+        self._reader = reader
+
+    def _place(self, index: int, first_ms: int, last_ms: int) -> None:
+        pass
+
+    def holding(self, from_ms: int, to_ms: int) -> Iterable[int]:
+        """As of any moment: what came later is left out by feed() and by the windows."""
+        found: set[int] = set()
+        for first, last, source in self._reader.spans(from_ms, None if to_ms == EVER_MS else to_ms):
+            found |= {idx for (idx,) in self._reader.rows(_HOLDING, first, last, source)}
+        return sorted(found)
+
+
+def _leaf_of(stored: Stored) -> Leaf:
+    assert stored.body is not None
+    return Leaf(stored.kind, stored.source, stored.arrived_ms, stored.mono_ms, stored.body)
+
+
+def _check_root(row: tuple[int, bytes], frontier: Frontier) -> None:
+    size, data = row
+    signed = checkpoint.parse(note.parse(data).text)
+    if (signed.size, signed.root) != (size, frontier.root()):
+        raise EvidenceError(
+            f"the journal's first {size} entries are not those of the checkpoint that is stored"
+        )
+
+
+def _message(codes: Codes, group: Group) -> bytes:
+    """As gateway/documents.py makes it; a configuration's parts by their names."""
+    config: Any = SimpleNamespace(
+        station=codes, gateway=SimpleNamespace(label=group.settings.label), channel=group.channels
+    )
+    return message.window_message(config, group.windows, group.revision)
+
+
+def _name(window: Window) -> str:
+    return f"the window of {window.symbol!r} from {rfc3339(window.start_ms)}, revision {window.revision}"
+
+
+def print_rebuild(config: Path, as_json: bool) -> int:
+    """What `quantrac rebuild` says; a difference is raised, and said by tools.people."""
+    found = rebuild(config)
+    if as_json:
+        print(json.dumps({"ok": True, **found._asdict()}))
+        return 0
+    for line in _lines(found):
+        print(line)
+    return 0
+
+
+def _lines(found: Rebuilt) -> Iterator[str]:
+    yield f"{found.entries} entries match their hashes, and {found.checkpoints} checkpoints their roots"
+    if found.from_ms is None:
+        yield "no window could be made again: none is closed, or their readings were pruned"
+        return
+    yield (
+        f"{found.windows} windows from {rfc3339(found.from_ms)} on, and {found.revisions} later revisions "
+        f"({found.rows} rows), come out bit for bit"
+    )
+    yield f"{found.documents} documents in the outbox are what these windows give, byte for byte"

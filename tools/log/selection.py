@@ -1,0 +1,130 @@
+"""Which entries a bundle takes: the run, and what its windows rest on beside it.
+
+Rule 1: the run begins with the newest entry that arrived FUTURE_MS before the range (no reading of it can
+        have come earlier), and ends with the first revision of its last window.
+Rule 2: beside it: what says the meaning of numbers (greetings, tables, placements, the configuration), the
+        rows before the range, later revisions of its windows with what they rest on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, NamedTuple
+
+from gateway.errors import JournalError
+from gateway.ingest.polls import parse_configuration
+from gateway.journal.kinds import CONFIGURATION, EVENT, HELLO, POLL
+from gateway.journal.reader import Reader, Stored
+from gateway.windows import FUTURE_MS, Settings
+from protocol import cbor
+from tools.people import Failure
+
+_GROUPS = (
+    "SELECT start_ms, MAX(end_ms), MIN(idx), MAX(idx) FROM window "
+    "WHERE start_ms < ? AND end_ms > ? AND revision = 1 GROUP BY start_ms ORDER BY start_ms"
+)
+_REVISED = "SELECT idx FROM window WHERE start_ms >= ? AND start_ms < ? AND revision > 1 AND idx > ?"
+_BEFORE = (
+    "SELECT idx FROM window WHERE start_ms = (SELECT MAX(start_ms) FROM window WHERE start_ms < ?) "
+    "AND (idx < ? OR idx > ?)"
+)
+_HOLDING = (
+    "SELECT idx FROM entry JOIN source ON source.id = source "
+    "WHERE idx >= ? AND idx <= ? AND name = ? AND last_ms >= ? AND first_ms < ?"
+)
+_ARRIVED = "SELECT arrived_ms FROM entry WHERE idx = ?"
+TELLING = ("placed", "table", "gap")
+"""Events that change what comes after them, however much later."""
+
+
+class Selection(NamedTuple):
+    """Entries of a bundle, and the windows that they are about."""
+
+    from_ms: int
+    to_ms: int
+    windows: int
+    first: int
+    last: int
+    others: tuple[int, ...]
+    labels: tuple[int, ...]  # Unix ms that files of its windows are stamped with
+
+
+def select(reader: Reader, from_ms: int, to_ms: int) -> Selection:
+    """What the windows that touch from_ms <= time < to_ms rest on. Failure when there are none."""
+    groups = reader.rows(_GROUPS, to_ms, from_ms)
+    if not groups:
+        raise Failure("No window of this time is closed. Give another --from and --to.")
+    from_ms, to_ms = groups[0][0], groups[-1][1]
+    last = max(group[3] for group in groups)
+    first = _first(reader, from_ms - FUTURE_MS, last)
+    others = {idx for (idx,) in reader.rows(_BEFORE, from_ms, first, last)}
+    revised = {idx for (idx,) in reader.rows(_REVISED, from_ms, to_ms, last)}
+    others |= revised
+    end = max([last, *revised]) + 1
+    for begin, until, source in reader.spans(from_ms, to_ms):
+        found = reader.rows(_HOLDING, begin, min(until, end - 1), source, from_ms, to_ms)
+        others |= {idx for (idx,) in found if not first <= idx <= last}
+    telling, configurations = _telling(reader, end, others, range(first, last + 1))
+    return Selection(
+        from_ms, to_ms, len(groups), first, last, tuple(sorted(others | telling)),
+        tuple(_labels(groups, configurations)),
+    )  # fmt: skip
+
+
+def _first(reader: Reader, before_ms: int, last: int) -> int:
+    """The entry by rule 1, where arrival times rise; else one that fulfils it."""
+    low, high = 0, last
+    while low < high:
+        middle = (low + high) // 2
+        if reader.rows(_ARRIVED, middle)[0][0] > before_ms:
+            high = middle
+        else:
+            low = middle + 1
+    return max(0, low - 1)
+
+
+def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[set[int], list[Stored]]:
+    """Entries outside of the run that say what the others mean; and all configurations up to its end."""
+    found: set[int] = set()
+    configurations: dict[int, Stored] = {}  # by boot
+    for entry in reader.entries(0, end - 1, kind_from=EVENT):
+        if entry.kind == CONFIGURATION:
+            configurations[parse_configuration(entry.body or b"")[0]] = entry
+        elif entry.kind == HELLO:
+            found.add(entry.idx)
+        elif entry.kind == EVENT and entry.body is not None:
+            said: Any = cbor.loads(entry.body)
+            if said[0] in TELLING:
+                found.add(entry.idx)
+            elif said[0] == "located" and (entry.idx in others or entry.idx in run):
+                found |= {stored.idx for stored in reader.without_time(entry.source, *said[2:5])}
+    before = [entry.idx for entry in configurations.values() if entry.idx < run.start]
+    found |= {max(before)} if before else set()
+    found |= {entry.idx for entry in configurations.values() if entry.idx >= run.stop}
+    for idx in others:
+        entry = next(reader.entries(idx, idx))
+        if entry.kind == POLL and entry.boot in configurations:
+            found.add(configurations[entry.boot].idx)
+    return {idx for idx in found if idx not in run}, list(configurations.values())
+
+
+def _labels(groups: list[tuple], configurations: list[Stored]) -> list[int]:
+    """Stamps of the windows whose files can be written again."""
+    starts = sorted((entry.idx, entry.body or b"") for entry in configurations)
+    found = []
+    for start_ms, end_ms, idx, _ in groups:
+        place = bisect_left(starts, (idx, b"")) - 1
+        if place < 0:
+            continue
+        _, settings, channels = parse_configuration(starts[place][1])
+        if all(channel.decimals is not None for channel in channels):
+            found.append(start_ms if Settings(*settings).label == "start" else end_ms)
+    return found
+
+
+def whole(entry: Stored) -> bytes:
+    """Its leaf bytes. JournalError when its body was pruned."""
+    data = entry.leaf_bytes()
+    if data is None:
+        raise JournalError(f"Entry {entry.idx} was pruned by retention: export a later time.")
+    return data

@@ -32,6 +32,7 @@ from gateway.config import Config
 from gateway.config_cross import witness_key
 from gateway.errors import DestinationError, JournalError, Refused, Unreachable
 from gateway.forward.worker import Backoff
+from gateway.journal import durable
 from gateway.journal.journal import Journal
 from gateway.journal.reader import Reader
 from gateway.logs import get_logger
@@ -243,7 +244,7 @@ class Witness:
                 return "What it shows for it fits the journal: ask whoever runs it."
             if not self._shown.exists() or self._shown.read_bytes() != answer.body:
                 self._shown.parent.mkdir(mode=0o700, exist_ok=True)
-                self._shown.write_bytes(answer.body)
+                durable.replace(self._shown, answer.body)
         except (DestinationError, EvidenceError, JournalError, OSError):
             return "It shows nothing for it that we signed: ask whoever runs it."
         return (

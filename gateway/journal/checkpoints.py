@@ -16,7 +16,6 @@ from any.
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import JournalError
+from gateway.journal import durable
 from protocol import checkpoint, note
 from protocol.checkpoint import Checkpoint
 from protocol.merkle import EvidenceError, HashAt, root_at
@@ -89,14 +89,8 @@ class Checkpoints:
 
     def remember(self, data: bytes) -> None:
         """It is in the journal: keep it outside as well, then let it go out."""
-        fresh = self._mark.with_suffix(".new")
         try:
-            with open(fresh, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self._mark)
-            _sync_folder(self._mark.parent)
+            durable.replace(self._mark, data)
         except OSError:
             return  # the next one will be; this one goes to nobody
         self.latest = data
@@ -126,7 +120,7 @@ def signer(state_dir: Path, name: str) -> Signer:
         made = _make(path, name)
     vkey = made.verifier.vkey + "\n"
     if not public.exists():
-        _write(public, vkey.encode(), 0o644)
+        durable.replace(public, vkey.encode())
     elif public.read_text(encoding="utf-8") != vkey:
         raise JournalError(f"{path} does not belong to {public}: put the right one back.")
     return made
@@ -151,25 +145,5 @@ def _make(path: Path, name: str) -> Signer:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(path, pem, 0o600)
+    durable.replace(path, pem, 0o600)
     return Signer(name, key)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """A new file, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

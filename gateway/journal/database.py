@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from gateway.errors import JournalError
+from gateway.journal import durable
 from gateway.journal.leaf import leaf
 
 VERSION = 2
@@ -74,11 +75,7 @@ def write_log_again(path: Path | str) -> None:
 def sync_folder(path: Path | str) -> None:
     """The names of the journal's files are on the disk: SQLite goes on when this fails."""
     try:
-        descriptor = os.open(Path(path).parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.sync_folder(Path(path).parent)
     except OSError as error:
         raise sqlite3.OperationalError(f"disk I/O error: {error}") from error
 

@@ -195,7 +195,7 @@ def test_what_no_disk_holds_goes_to_nobody(tmp_path, monkeypatch):
 def test_a_mark_that_cannot_be_written_holds_the_checkpoint_back(tmp_path):
     signing = life(tmp_path, some(3))
     first = signing.latest
-    (tmp_path / MARK_FILE).with_suffix(".new").mkdir()
+    (tmp_path / f"{MARK_FILE}.new").mkdir()
     held = life(tmp_path, some(3))
     assert held.latest == first and len(kept(tmp_path)) == 2 and held.reason == ""
 

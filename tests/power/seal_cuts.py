@@ -17,7 +17,7 @@ from protocol.messages import Readings, Summary
 from protocol.seal_check import LOST, SEALED, UNSEALED, WRONG, check
 from tests.firmware.flash_rig import Station
 from tests.power import torn
-from tests.power.store_cuts import Off, _Files
+from tests.power.store_cuts import Off, _Files, options_of
 
 KEY = bytes(range(32))
 DEVICE = "st-01"
@@ -202,16 +202,7 @@ def main(arguments):
     if arguments[0] == "left":
         _left(int(arguments[1]))
         return
-    options = {}
-    control = ""
-    for word in arguments[1:]:
-        if "=" in word:
-            name, value = word.split("=")
-            options[name] = int(value)
-        elif word == "nested":
-            options["nested"] = True
-        else:
-            control = word
+    options, control = options_of(arguments[1:])
     _break(control)
     options.setdefault("blocks", 16 if arguments[0] == "full" else 32)
     print(json.dumps(torn.run(SCENARIOS[arguments[0]], _check, _prepare, _next_life, **options)))

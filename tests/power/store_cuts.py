@@ -230,14 +230,11 @@ def _readable(directory, seen):
         seen["found"] = {}  # the file system's own tables were hit, and it says so
 
 
-def main(arguments):
-    scenario = arguments[0]
-    if scenario == "rot":
-        print(json.dumps(_rot(int(arguments[1]), check_sums="no-crc" not in arguments)))
-        return
+# Words of a command line: (numbers and "nested" by name, the control, "" for none).
+def options_of(words):
     options = {}
     control = ""
-    for word in arguments[1:]:
+    for word in words:
         if "=" in word:
             name, value = word.split("=")
             options[name] = int(value)
@@ -245,6 +242,15 @@ def main(arguments):
             options["nested"] = True
         else:
             control = word
+    return options, control
+
+
+def main(arguments):
+    scenario = arguments[0]
+    if scenario == "rot":
+        print(json.dumps(_rot(int(arguments[1]), check_sums="no-crc" not in arguments)))
+        return
+    options, control = options_of(arguments[1:])
     run = SCENARIOS[scenario]
     if control == "early":  # freed before the gateway has it
 

@@ -40,6 +40,7 @@ from gateway.ingest.intake import Intake, channels_of, settings_of
 from gateway.ingest.line import Line
 from gateway.ingest.links import link_of
 from gateway.ingest.raw import RawFeed
+from gateway.journal import durable
 from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
@@ -218,7 +219,7 @@ def main(config_path: Path, clock_path: Path | None) -> int:
     config = configuration.load(config_path)
     state_dir = config.gateway.state_dir
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(state_dir)
         with lock(state_dir / "gateway.lock"):
             notify = sdnotify.SystemdNotifier().notify
             return asyncio.run(_run(config, clock_path, notify))
@@ -226,6 +227,15 @@ def main(config_path: Path, clock_path: Path | None) -> int:
         log.error("the journal cannot be used", reason=str(error))
         print(error, file=sys.stderr)
         return 1
+
+
+def _make(state_dir: Path) -> None:
+    try:
+        durable.make_folder(state_dir, 0o700)
+    except OSError as error:
+        raise JournalError(
+            f"The folder {state_dir} cannot be made or used: {error}. Check the disk."
+        ) from error
 
 
 async def _run(config: Config, clock_path: Path | None, notify: Callable[[str], None]) -> int:

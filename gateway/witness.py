@@ -243,7 +243,7 @@ class Witness:
             if held.size <= size and await self._journal.read(_root, held.size) == held.root:
                 return "What it shows for it fits the journal: ask whoever runs it."
             if not self._shown.exists() or self._shown.read_bytes() != answer.body:
-                self._shown.parent.mkdir(mode=0o700, exist_ok=True)
+                durable.make_folder(self._shown.parent, 0o700)
                 durable.replace(self._shown, answer.body)
         except (DestinationError, EvidenceError, JournalError, OSError):
             return "It shows nothing for it that we signed: ask whoever runs it."

@@ -10,7 +10,8 @@ Rule 1: durable is what a sync that returned 0 covered. Of the rest any 512-byte
 Rule 2: bytes that a write did not touch stay, even in a sector of which it wrote the rest (what SQLite calls
         powersafe overwrite).
 Rule 3: a name that was made, removed or changed is surely so once the directory was synced; the sync of a
-        file says nothing about its name. (Stricter than ext4, as strict as POSIX.)
+        file says nothing about its name, that of a directory nothing about the directory's own.
+        (Stricter than ext4, as strict as POSIX.)
 Rule 4: after a sync that failed, what it should have covered may never reach the disk, and no later sync
         covers it: the system takes those pages for clean. Only writing it again helps.
 """
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
-from simulator.syscalls import VOLATILE, Call
+from simulator.syscalls import VOLATILE, Call, NotUnderstood
 
 SECTOR = 512
 
@@ -76,13 +77,22 @@ class File:
             change.doomed |= change.number < before and not change.sure
 
 
+class Folder:
+    """A directory below the one that is replayed; what it holds is known by the names of its files."""
+
+
 class Renaming(NamedTuple):
     """What happened to names and is not durable yet: `old` is gone, `new` is this file ("" for neither)."""
 
     number: int
     old: str
     new: str
-    file: File | None
+    file: File | Folder | None
+
+    @property
+    def folder(self) -> str:
+        """The directory whose sync makes it durable."""
+        return (self.new or self.old).rpartition("/")[0]
 
 
 class Cut(NamedTuple):
@@ -109,11 +119,17 @@ class Cut(NamedTuple):
 
 
 class Disk:
-    """The files of one directory. Files with an end of `volatile` come back as anything, or not at all."""
+    """The files of one directory. Files with an end of `volatile` come back as anything, or not at all.
+
+    Directories below it are files with a name that ends with "/", here and in what crash() gives.
+    """
 
     def __init__(self, files: Mapping[str, bytes] | None = None, volatile: tuple[str, ...] = VOLATILE):
         self.volatile = volatile
-        self.durable_names = {name: File(data) for name, data in (files or {}).items()}
+        self.durable_names: dict[str, File | Folder] = {
+            name.removesuffix("/"): Folder() if name.endswith("/") else File(data)
+            for name, data in (files or {}).items()
+        }
         self.names = dict(self.durable_names)
         self.renamings: list[Renaming] = []
         self.number = 0  # of the next call
@@ -126,26 +142,35 @@ class Disk:
         if name.endswith(self.volatile):
             return
         if kind == "write":
-            file = self.names[name]
+            file = self._file(name)
             file.change(Change(number, file.size if offset < 0 else offset, data))
         elif kind == "size":
-            self.names[name].change(Change(number, offset, None))
+            self._file(name).change(Change(number, offset, None))
         elif kind == "create":
             if name not in self.names:
                 self._rename(Renaming(number, "", name, File()))
+        elif kind == "mkdir":
+            self._rename(Renaming(number, "", name, Folder()))
         elif kind == "unlink":
             self._rename(Renaming(number, name, "", None))
         elif kind == "rename":
-            self._rename(Renaming(number, name, data.decode(), self.names[name]))
-        elif kind == "sync" and name == "":
-            done = [renaming for renaming in self.renamings if renaming.number < offset]
-            self.renamings = [renaming for renaming in self.renamings if renaming.number >= offset]
+            new = data.decode()
+            if new.rpartition("/")[0] != name.rpartition("/")[0]:
+                raise NotUnderstood(f"{name} is moved to another folder, as {new}")
+            self._rename(Renaming(number, name, new, self._file(name)))
+        elif kind in ("sync", "unsynced") and isinstance(file := self.names.get(name), File):
+            file.sync(offset) if kind == "sync" else file.unsynced(offset)
+        elif kind == "sync" and (name == "" or name in self.names):
+            done = [r for r in self.renamings if r.number < offset and r.folder == name]
+            self.renamings = [r for r in self.renamings if r not in done]
             for renaming in done:
                 _move(self.durable_names, renaming)
-        elif kind == "sync" and name in self.names:
-            self.names[name].sync(offset)
-        elif kind == "unsynced" and name in self.names:
-            self.names[name].unsynced(offset)
+
+    def _file(self, name: str) -> File:
+        file = self.names[name]
+        if not isinstance(file, File):
+            raise NotUnderstood(f"{name} is a folder")
+        return file
 
     def _rename(self, renaming: Renaming) -> None:
         _move(self.names, renaming)
@@ -155,7 +180,7 @@ class Disk:
 
     def _files(self) -> list[File]:
         found = [*self.names.values(), *self.durable_names.values()]
-        return list({id(file): file for file in found}.values())
+        return list({id(file): file for file in found if isinstance(file, File)}.values())
 
     def open_numbers(self) -> tuple[int, int]:
         """Numbers of the first and the last call that is not durable; (0, 0) when all is."""
@@ -174,10 +199,17 @@ class Disk:
         for renaming in self.renamings:
             if renaming.number < cut.order or cut.rng.random() < cut.keep:
                 _move(names, renaming)
-        return {name: _left(file, cut) for name, file in names.items()}
+        there = {name: file for name, file in names.items() if _reachable(name, names)}
+        files = {name: _left(file, cut) for name, file in there.items() if isinstance(file, File)}
+        return files | {f"{name}/": b"" for name, file in there.items() if isinstance(file, Folder)}
 
 
-def _move(names: dict[str, File], renaming: Renaming) -> None:
+def _reachable(name: str, names: Mapping[str, File | Folder]) -> bool:
+    folder = name.rpartition("/")[0]
+    return not folder or (folder in names and _reachable(folder, names))
+
+
+def _move(names: dict[str, File | Folder], renaming: Renaming) -> None:
     if renaming.old:
         names.pop(renaming.old, None)
     if renaming.new and renaming.file is not None:

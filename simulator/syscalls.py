@@ -40,7 +40,7 @@ _VECTOR = re.compile(r'iov_base="((?:\\x[0-9a-f]{2})*)"')
 
 
 class Call(NamedTuple):
-    """kind: create, write, size, unlink, rename, sync, unsynced (a sync that failed), failed, said."""
+    """kind: create, mkdir, write, size, unlink, rename, sync, unsynced (a sync that failed), failed, said."""
 
     kind: str
     name: str = ""  # of the file, relative to the directory; "" is the directory itself
@@ -161,8 +161,8 @@ class _Parser:
             return [Call("failed", target, data=name.encode())]
         if name in ("open", "openat", "creat"):
             return self._opened(target, name, rest, int(result))
-        if name in ("mkdir", "mkdirat") and target == "":
-            return []
+        if name in ("mkdir", "mkdirat"):
+            return [Call("mkdir", target)] if target else []
         if name == "unlink" or (name == "unlinkat" and "AT_REMOVEDIR" not in rest):
             return [Call("unlink", target)]
         if (

@@ -141,7 +141,7 @@ def _load(path: Path, name: str) -> Signer:
 
 def _make(path: Path, name: str) -> Signer:
     key = Ed25519PrivateKey.generate()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.make_folder(path.parent, 0o700)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

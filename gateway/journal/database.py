@@ -23,7 +23,7 @@ VERSION = 2
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
 WAL_PAGES = 2000
-"""Pages (4 KiB) in the write-ahead log before they are moved into the database: 8 MiB."""
+"""Pages (4 KiB) by which the write-ahead log grows before it is moved into the database: 8 MiB."""
 WAL_KEEP_BYTES = 16 * 1024 * 1024
 """A log grown by a burst is cut to this size."""
 _PART_BYTES = 1 << 20
@@ -47,7 +47,7 @@ def connect(path: Path | str) -> sqlite3.Connection:
             raise sqlite3.OperationalError(f"disk I/O error: no write-ahead log, but {mode}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # wal.py does that
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
         connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:

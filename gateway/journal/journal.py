@@ -5,18 +5,21 @@ Rule 2: entries get their numbers in the order of submit(); `submitted` is the n
 Rule 3: the queue is bounded. `full` asks every source to stop reading until when_room() calls back; a source
         that cannot wait has the room between FULL and LIMIT, and what exceeds that is refused, not lost
         unseen.
+Rule 4: every job's `done` is called, once: with job.error when it was submitted too late, or was still
+        waiting when it was closed. (It may be on disk all the same: the disk did not say.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.errors import JournalError
-from gateway.journal import database
+from gateway.journal import database, durable
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry, Job, Writer
@@ -30,6 +33,7 @@ QUEUE_ENTRIES_LIMIT = 4 * QUEUE_ENTRIES_FULL
 """Entries waiting at which even instruments that cannot wait are refused (and counted)."""
 QUEUE_BYTES_LIMIT = 4 * QUEUE_BYTES_FULL
 """The same in bytes of entries and documents."""
+_CLOSED = "The journal is not open: nothing is written or read. Start the gateway again."
 
 
 class Journal:
@@ -57,6 +61,9 @@ class Journal:
         self.full = False
         self.status = ""  # why nothing can be stored at the moment; "" while all is well
         self.hear_of_status: Callable[[str], None] = lambda text: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unsettled: deque[Job] = deque()
+        self._closed = False
 
     # Opening and closing ------------------------------------------------------------------------------------
 
@@ -64,14 +71,14 @@ class Journal:
         """Open or make the database; `sources` are the names entries will come from (device/st-01,
         bus/tank).
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            durable.make_folder(self.path.parent)
             self._writer = Writer(
                 str(self.path), self._written, self._alarm, self._connect, self._checkpoints
             )
             self._writer.name_sources(sources)
             self._sources = {name: source for source, name in self._writer.names.items()}
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"The journal {self.path} cannot be opened: {error}. Check the disk."
             ) from error
@@ -85,11 +92,15 @@ class Journal:
         self._writer.start()
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Write what was submitted (unless the disk refuses for `timeout_s`), then close."""
-        if hasattr(self, "_loop"):
+        """Write what was submitted (unless the disk refuses, or does not answer for `timeout_s`), then
+        close.
+        """
+        if self._loop is not None:
             await asyncio.to_thread(self._writer.stop, timeout_s)
         else:
             self._writer.stop()
+        self._settle(list(self._unsettled), JournalError("The journal was closed before this was written."))
+        self._closed = True
         await asyncio.to_thread(self._read_thread.shutdown)
         self._reader.close()
 
@@ -143,6 +154,8 @@ class Journal:
 
         JournalError when the disk says no: whoever asked tries again later.
         """
+        if self._closed or self._loop is None:
+            raise JournalError(_CLOSED)
         try:
             return await self._loop.run_in_executor(self._read_thread, function, self._reader, *arguments)
         except sqlite3.Error as error:
@@ -167,6 +180,10 @@ class Journal:
         body).
         """
         job = Job(entries, windows, drafts, marks, now_ms, done, patience_s)
+        if not self._writer.put(job):
+            self._refuse(job)
+            return job
+        self._unsettled.append(job)
         self.submitted += len(job)
         self.pending_entries += len(job)
         self.pending_bytes += job.bytes
@@ -175,11 +192,17 @@ class Journal:
         ):
             self.full = True
             self.pauses += 1
-        self._writer.put(job)
         return job
+
+    def _refuse(self, job: Job) -> None:
+        job.error = JournalError(_CLOSED)
+        if job.done is not None and self._loop is not None:
+            self._loop.call_soon(job.done, job)
 
     async def commit(self, **work) -> Job:
         """submit(), and wait until it is on disk. JournalError when it never will be."""
+        if self._closed or self._loop is None:
+            raise JournalError(_CLOSED)
         future: asyncio.Future[Job] = self._loop.create_future()
 
         def done(job: Job) -> None:
@@ -198,7 +221,8 @@ class Journal:
         return (
             self.pending_entries >= QUEUE_ENTRIES_LIMIT
             or self.pending_bytes >= QUEUE_BYTES_LIMIT
-            or self._writer.dead
+            or self.stopped
+            or self._closed
         )
 
     @property
@@ -220,20 +244,28 @@ class Journal:
     # From the writer's thread -------------------------------------------------------------------------------
 
     def _written(self, jobs: list[Job]) -> None:
-        self._call(self._settle, jobs)
+        self._call(self._heard, jobs)
 
     def _alarm(self, text: str) -> None:
         self._call(self._set_status, text)
 
     def _call(self, function: Callable, argument) -> None:
+        assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(function, argument)
         except RuntimeError:
             pass  # the loop ended first: nobody is left to be told
 
-    def _settle(self, jobs: list[Job]) -> None:
+    def _heard(self, jobs: list[Job]) -> None:
+        if not self._closed:  # else all were told that they were waited for in vain
+            self._settle(jobs)
+
+    def _settle(self, jobs: list[Job], error: JournalError | None = None) -> None:
         """One transaction is on disk (or never will be: error): tell whoever waits for it."""
         for job in jobs:
+            oldest = self._unsettled.popleft()
+            assert job is oldest, "reported out of order"
+            job.error = job.error or error
             self.pending_entries -= len(job)
             self.pending_bytes -= job.bytes
         drafts = [draft for job in jobs if job.error is None for draft in job.queued]

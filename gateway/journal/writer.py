@@ -10,6 +10,8 @@ Rule 3: after any error of the disk the commit is not tried again: the connectio
         Only then is it decided whether the failed transaction is in the journal (its jobs are done) or not
         (it is written anew). A second fsync of the same pages proves nothing: the system may have dropped
         them after the first error.
+        So it is with an error of moving the log (wal.py), which follows a COMMIT and what was reported of it.
+        The alarm lasts until what had failed was done: something was committed, the log was moved.
 Rule 4: what the disk cannot explain (a broken tail, a record out of order) stops the writer for good, loudly.
 Rule 5: a transaction with windows signs a checkpoint of all entries up to and with them, and keeps it. What
         was signed leaves this thread only after the COMMIT, and after it was remembered (checkpoints.py).
@@ -35,6 +37,7 @@ from gateway.journal.fold import SAVE_EVERY, Fold
 from gateway.journal.kinds import WINDOW
 from gateway.journal.leaf import leaf
 from gateway.journal.tree import INSERT_NODE, Tree
+from gateway.journal.wal import Wal
 from gateway.windows import Window
 from protocol.merkle import Frontier
 
@@ -141,13 +144,17 @@ class Writer:
         self._connect = connect
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="journal", daemon=True)
+        self._ends = threading.Lock()  # held to queue a job, and to queue the last
+        self._ended = False
         self.commits = 0  # transactions committed
         self.faults = 0  # errors of the disk met
         self.size = 0  # entries on disk
         self.dead = False  # rule 4,
         self.reason = ""  # and why
         self._error: Exception | None = None
+        self._alarmed = False
+        self._wal: Wal | None = None
         self._last_leaf = self._expected_leaf = b""
         self._next_document = 1
         self.fold = Fold()
@@ -178,6 +185,7 @@ class Writer:
             self._next_document = max(self._next_document, newest + 1)
             row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
             self._last_leaf = row[0] if row else b""
+            self._wal = Wal(self.connection, self._path)
         except BaseException:
             self._close()
             raise
@@ -193,6 +201,9 @@ class Writer:
         self.names = dict(self.connection.execute("SELECT id, name FROM source"))
 
     def _close(self) -> None:
+        if self._wal is not None:
+            self._wal.close()
+            self._wal = None
         try:
             self.connection.close()
         except sqlite3.Error:
@@ -201,40 +212,52 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, job: Job) -> None:
-        self._queue.put(job)
+    def put(self, job: Job) -> bool:
+        """Queue it; it will be reported. False: it never will be, the writer was told to stop."""
+        with self._ends:
+            if not self._ended:
+                self._queue.put(job)
+            return not self._ended
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Write what is queued, then end. With a disk that says no, what is queued stays unwritten (and
-        unacknowledged).
+        """Write what is queued, then end. With a disk that says no, what is queued stays unwritten, and is
+        reported with an error. A disk that does not answer at all is waited for no longer than `timeout_s`.
         """
         self._stopping.set()
-        self._queue.put(None)
+        self.end()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         else:
             self._close()
 
+    def end(self) -> None:
+        """What is queued now is all there will be."""
+        with self._ends:
+            if not self._ended:
+                self._queue.put(None)
+            self._ended = True
+
     # The thread ---------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Write what is queued, as it comes, until the end."""
         last = False
         while not last:
-            jobs, last = self._collect()
-            if jobs and not self.dead:
-                try:
+            jobs: list[Job] = []
+            try:
+                last = self._collect(jobs)
+                if jobs and not self.dead:
                     self._write_for_certain(jobs)
-                except Exception as error:  # rule 4; anything else would end the thread in silence
-                    self._die(error)
+                    jobs = []
+                    self._move_log()
+            except Exception as error:  # rule 4; anything else would end the thread in silence
+                self._die(error)
             if self.dead:
                 self._give_up(jobs)
         self._close()
 
-    def _collect(self) -> tuple[list[Job], bool]:
-        """Wait for a job, then take what else is there, up to one transaction. The flag says that it was the
-        last.
-        """
-        jobs: list[Job] = []
+    def _collect(self, jobs: list[Job]) -> bool:
+        """Wait for a job, then take what else is there, up to one transaction. Whether it was the last."""
         count = 0
         until = math.inf  # when somebody's patience ends
         crowd: Counter[int] = Counter()
@@ -245,7 +268,7 @@ class Writer:
             except Empty:
                 break
             if job is None:
-                return jobs, True
+                return True
             jobs.append(job)
             count += len(job)
             if job.entries:
@@ -253,7 +276,7 @@ class Writer:
                 if crowd[job.entries[0][1]] >= CROWD:
                     until = -math.inf
             until = min(until, time.monotonic() + job.patience_s)
-        return jobs, False
+        return False
 
     def _write_for_certain(self, jobs: list[Job]) -> None:
         """Return when `jobs` are on disk and reported. JournalError: never will be (rule 4, or told to
@@ -282,13 +305,35 @@ class Writer:
                 self._number(jobs, before)
             self.size, self._last_leaf = after, last_leaf
             self.commits += 1
+            self._calm()
             self._report(jobs)
             return
+
+    def _move_log(self) -> None:
+        assert self._wal is not None
+        try:
+            if self._wal.grown():
+                self._wal.move()
+        except sqlite3.DatabaseError as error:
+            before = self.size, self._last_leaf, dict(self.fold.positions)
+            if not self._reopen(error, 0):
+                raise JournalError("closed while the disk could not be written") from error
+            if (self.size, self._last_leaf, self.fold.positions) != before:
+                raise JournalError(
+                    f"after a disk error it has {self.size} entries, not the {before[0]} that were committed"
+                ) from error
+            self._calm()  # to open it is to move the log, with new writes and a new sync
+
+    def _calm(self) -> None:
+        if self._alarmed:
+            self._alarmed = False
+            self._alarm("")
 
     def _reopen(self, error: Exception, attempt: int) -> bool:
         """Close and open until the journal is whole again. False when the writer is to stop instead."""
         while True:
             self.faults += 1
+            self._alarmed = True
             self._alarm(f"The journal cannot be written ({error}): nothing is acknowledged until it can.")
             self._close()
             if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
@@ -298,7 +343,6 @@ class Writer:
             except sqlite3.DatabaseError as again:
                 error, attempt = again, attempt + 1
             else:
-                self._alarm("")
                 return True
 
     def _die(self, error: Exception) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,15 +15,19 @@ from typing import NamedTuple
 
 from gateway.errors import JournalError
 from gateway.journal import database
+from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.kinds import FRAME
-from gateway.journal.writer import Entry
+from gateway.journal.writer import Entry, Job, Writer
 from simulator.disk import Cut, Disk
 from simulator.syscalls import Call, record
 from tests.power.journal_story import Broken, Expected, Found, Promised, Story, check_leaves, read
-from tests.power.journal_victim import NOW_MS, TAG, opened
+from tests.power.journal_victim import LOG, NOW_MS, SOURCES, TAG
 
 MEMORY = Path("/dev/shm")
 JOURNAL = "journal.db"
+DEEP_JOURNAL = "site/state/journal.db"
+"""Of a victim that makes its state directory by itself."""
+AFTER = "device/after"
 LOOSE_MOST = 40
 """Cuts with more undecided sectors than this get no more states than one with so many."""
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,7 +43,7 @@ class State(NamedTuple):
     held: int
 
 
-def victim(folder: Path, seed: int, jobs: int, *options: str, **how) -> list[Call]:
+def victim(folder: Path, seed: int, jobs: int, *options: str, journal: str = JOURNAL, **how) -> list[Call]:
     """A run of tests.power.journal_victim with its journal in folder/disk, recorded."""
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
@@ -49,7 +53,7 @@ def victim(folder: Path, seed: int, jobs: int, *options: str, **how) -> list[Cal
         sys.executable,
         "-m",
         "tests.power.journal_victim",
-        str(disk / JOURNAL),
+        str(disk / journal),
         str(said),
         str(seed),
         str(jobs),
@@ -107,17 +111,29 @@ class Counts(NamedTuple):
 
 
 class Checker:
-    """Opens states in a folder in memory, one after the other."""
+    """Opens states in a folder in memory, one after the other.
 
-    def __init__(self, expected: Expected, rng: Random, jobs: Sequence[Promised] = ()):
+    The gateway's own Writer opens, appends and closes, without its thread: a state has 3 ms.
+    """
+
+    def __init__(
+        self,
+        expected: Expected,
+        rng: Random,
+        jobs: Sequence[Promised] = (),
+        journal: str = JOURNAL,
+        sign: bool = False,
+    ):
         self.expected = expected
         self.jobs = jobs  # when a cut can leave more of them than the run itself did: it gave some up
         self.rng = rng
+        self.sign = sign
         self.seen: set[bytes] = set()
         self.folder = Path(
             tempfile.mkdtemp(prefix="cut-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
         )
-        self.path = self.folder / JOURNAL
+        self.path = self.folder / journal
+        self.deep = self.path.parent != self.folder
 
     def close(self) -> None:
         shutil.rmtree(self.folder)
@@ -132,33 +148,40 @@ class Checker:
         return len(self.seen) > known
 
     def lay(self, files: dict[str, bytes]) -> None:
-        for old in self.folder.iterdir():
-            old.unlink()
-        for name, data in files.items():
-            (self.folder / name).write_bytes(data)
+        for old in os.scandir(self.folder):
+            shutil.rmtree(old) if old.is_dir() else os.unlink(old)
+        lay(self.folder, files)
+        if self.deep:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         left = self.rng.randrange(3)  # SQLite's index of the log: gone, as it was made, or garbage
         if left:
             shm = bytes(32768) if left == 1 else self.rng.randbytes(32768)
-            (self.folder / (JOURNAL + "-shm")).write_bytes(shm)
+            self.path.with_name(self.path.name + "-shm").write_bytes(shm)
 
-    async def check(self, state: State) -> None:
+    def check(self, state: State) -> None:
         """Broken unless the journal keeps what was promised, and can be gone on with."""
         self.lay(state.files)
+        checkpoints = Checkpoints(self.path.parent, LOG) if self.sign else None
+        reported: list[Job] = []
+        alarms: list[str] = []
         try:
-            journal = opened(self.path, database.connect)
-        except JournalError as error:
+            writer = Writer(str(self.path), reported.extend, alarms.append, database.connect, checkpoints)
+            if AFTER not in writer.names.values():
+                writer.name_sources(SOURCES)
+        except (JournalError, sqlite3.Error) as error:
             raise Broken(f"it cannot be opened: {error}") from error
-        size = journal.size
-        journal.start()
+        if checkpoints is not None and checkpoints.reason:
+            raise Broken(checkpoints.reason)
+        size = writer.size
         body = b"after the cut"
-        entry = Entry(FRAME, journal.source("device/after"), 1, 1, 1, NOW_MS, 0, NOW_MS, NOW_MS, body)
-        draft = ("after", "after", "windows", "after.txt", "", NOW_MS, body)
-        try:
-            job = await journal.commit(entries=[entry], drafts=[draft], now_ms=NOW_MS)
-        except JournalError as error:
-            raise Broken(f"it cannot be gone on with: {error}") from error
-        finally:
-            await journal.close()
+        source = next(number for number, name in writer.names.items() if name == AFTER)
+        entry = Entry(FRAME, source, 1, 1, 1, NOW_MS, 0, NOW_MS, NOW_MS, body)
+        job = Job([entry], drafts=[("after", "after", "windows", "after.txt", "", NOW_MS, body)])
+        writer.put(job)
+        writer.end()
+        writer.run()
+        if reported != [job] or job.error is not None or alarms:
+            raise Broken(f"it cannot be gone on with: {job.error} {alarms}")
         found = read(self.path)
         if len(found.rows) <= size or job.first < size or found.rows[job.first][2] != body:
             raise Broken("what was appended after the cut is not there")
@@ -178,6 +201,17 @@ class Checker:
         expected.check(found, state.done, state.held)
 
 
+def lay(folder: Path, files: dict[str, bytes]) -> None:
+    """Files and folders as Disk.crash() left them."""
+    for name in sorted(files):
+        path = f"{folder}/{name}"
+        if name.endswith("/"):
+            os.mkdir(path, 0o700)
+        else:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
+                file.write(files[name])
+
+
 def explore(
     calls: Sequence[Call],
     seed: int,
@@ -188,6 +222,8 @@ def explore(
     final: Path | None = None,
     jobs: Sequence[Promised] = (),
     since: int = 0,
+    journal: str = JOURNAL,
+    sign: bool = False,
 ) -> Counts:
     """Check `wanted` distinct states or more of cuts from call `since` on.
 
@@ -198,10 +234,8 @@ def explore(
         check_leaves(final)
         expected = Expected(story_of(calls).jobs, read(final).rows)
     made = 0
-    checker = Checker(expected, Random(f"{seed} index"), jobs)
-
-    async def main() -> None:
-        nonlocal made
+    checker = Checker(expected, Random(f"{seed} index"), jobs, journal, sign)
+    try:
         for turn in range(20):
             rng = Random(f"{seed} {turn}")
             # there are about as many extremes, which the first turn has, as there are calls
@@ -210,7 +244,7 @@ def explore(
                 made += 1
                 if state.call >= since and checker.is_new(state):
                     try:
-                        await checker.check(state)
+                        checker.check(state)
                     except Broken as error:
                         at = calls[state.call]
                         raise AssertionError(
@@ -219,10 +253,7 @@ def explore(
                             f"{state.done} jobs acknowledged: {error}"
                         ) from error
             if len(checker.seen) >= wanted:
-                return
-
-    try:
-        asyncio.run(main())
+                break
     finally:
         checker.close()
     return Counts(len(calls), made, len(checker.seen))
@@ -233,16 +264,23 @@ FIRST = 1_000_000
 
 
 def recovery(
-    folder: Path, state: State, expected: Expected, jobs: Sequence[Promised], seed: int, wanted: int
+    folder: Path,
+    state: State,
+    expected: Expected,
+    jobs: Sequence[Promised],
+    seed: int,
+    wanted: int,
+    journal: str = JOURNAL,
+    sign: bool = False,
 ) -> Counts:
     """The recovery of one state as a recorded run of its own, cut at each of its calls."""
     (folder / "disk").mkdir(parents=True)
-    for name, data in state.files.items():
-        (folder / "disk" / name).write_bytes(data)
-    calls = victim(folder, seed, 3, "--first", str(FIRST))
+    lay(folder / "disk", state.files)
+    options = ["--sign"] if sign else []
+    calls = victim(folder, seed, 3, "--first", str(FIRST), *options, journal=journal)
     told = Story(first=FIRST)
     told.hear(b"".join(call.data for call in calls if call.kind == "said"))
-    found = read(folder / "disk" / JOURNAL)
+    found = read(folder / "disk" / journal)
     for kept in range(len(expected.ends) - 1, state.done - 1, -1):  # how many jobs it found
         if expected.ends[kept] <= told.held:
             try:
@@ -251,7 +289,8 @@ def recovery(
             except Broken:
                 continue
             before = Story(jobs[:kept], state.done, state.held, FIRST)
-            return explore(calls, seed, wanted, dict(state.files), whole, before)
+            files = dict(state.files)
+            return explore(calls, seed, wanted, files, whole, before, journal=journal, sign=sign)
     raise AssertionError(
         f"seed {seed}: after the cut at call {state.call} it is the journal of no number of jobs"
     )

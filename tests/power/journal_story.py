@@ -45,6 +45,7 @@ class Story:
         self._shift = first - len(self.jobs)
         self.failed: list[int] = []
         self.statuses: list[str] = []
+        self.status = ""  # when it was told to end
         self.cannot = ""
 
     def copy(self) -> Story:
@@ -66,7 +67,11 @@ class Story:
             elif "failed" in said:
                 self.failed.append(said["failed"] - self._shift)
             self.held = max(self.held, said.get("held", 0))
+            if said.get("unsigned"):
+                raise Broken(f"the journal is not what was signed: {said['unsigned']}")
             self.cannot = said.get("cannot", self.cannot)
+            if "closing" in said:
+                self.status = self.statuses[-1] if self.statuses else ""
             if "status" in said:
                 self.statuses.append(said["status"])
 
@@ -81,7 +86,9 @@ class Found(NamedTuple):
 
 def read(path: Path) -> Found:
     """Read with SQLite alone. Broken when it is damaged."""
-    connection = sqlite3.connect(path)
+    log = path.with_name(path.name + "-wal")
+    alone = "" if log.exists() else "?immutable=1"  # closed: nothing is needed besides the file
+    connection = sqlite3.connect(f"file:{path}{alone}", uri=True)
     try:
         verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":

@@ -6,20 +6,26 @@ Its jobs look like a station's: frames and polled readings, windows with the doc
 deliveries, several jobs at once or one after the other. Everything it promises goes to the file SAID, one
 JSON object a line, at the moment when it is promised:
 
-    {"held": n}                  the journal was opened; whoever asks is told that n entries are held
+    {"held": n, "unsigned": why} the journal was opened; whoever asks is told that n entries are held, and why
+                                 nothing is signed ("" when all is well)
     {"submit": i, "bodies": [...], "documents": [...], "delivered": [...]}
     {"done": i}                  acknowledged: job i
     {"status": text}             what the status page shows
     {"failed": i, "why": text}   told that job i never will be on disk
+    {"closing": true}            it ends now
     {"cannot": text}             the journal could not be opened
 
 --sessions N   closed and opened again N - 1 times on the way
 --first N      goes on with a journal: its jobs are counted from N
 --gate         waits, once open, until the file SAID.gate is there
+--sign         every window signs a checkpoint, remembered beside the journal as the gateway does
 --normal       control: PRAGMA synchronous = NORMAL
 --delete       control: PRAGMA journal_mode = DELETE, what SQLite falls back to when it cannot make its log
 --early        control: acknowledges when it submits
---believe      opens SQLite's log as it is found, without writing it once more
+--believe      control: opens SQLite's log as it is found, without writing it once more
+--sqlite       control: SQLite moves its log by itself, in a COMMIT
+--carelessly   control: syncs no folder that it made
+--ahead        control: remembers each checkpoint when it is signed, before the COMMIT
 """
 
 from __future__ import annotations
@@ -33,10 +39,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from gateway.counters import Counters
 from gateway.errors import JournalError
-from gateway.journal import database, writer
+from gateway.journal import database, durable, wal, writer
+from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.outbox import JournalOutbox
@@ -49,6 +57,7 @@ SOURCES = ("gateway", "device/st-01", "device/st-02", "bus/tank", "device/after"
 DESTINATIONS = ("province", "national")
 LOG_PAGES = 12
 """Pages of SQLite's log before it is moved into the database; the real gateway's log is 8 MiB."""
+LOG = origin("LCa", "DEMO", "NUO001")
 NOW_MS = 1_774_400_000_000
 FAULTS = 12
 """Errors of the disk after which it gives up and ends."""
@@ -56,32 +65,53 @@ RETRY_S = 0.002
 """Pause after an error of the disk; the real gateway's grows to 10 s."""
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """The gateway's own connection with a small log."""
-    connection = database.connect(path)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-    return connection
+class Ahead(Checkpoints):
+    """Remembers what may never be in the journal."""
+
+    def sign(self, size: int, root: bytes) -> bytes | None:
+        note = super().sign(size, root)
+        if note is not None:
+            self.remember(note)
+        return note
+
+
+class How(NamedTuple):
+    """A victim's ways: its options."""
+
+    connect: Callable[[str], sqlite3.Connection] = database.connect
+    sessions: int = 1
+    first: int = 0
+    gate: bool = False
+    sign: type[Checkpoints] | None = None
+    early: bool = False
 
 
 def connect_normal(path: str) -> sqlite3.Connection:
-    connection = connect(path)
+    connection = database.connect(path)
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 
 
 def connect_delete(path: str) -> sqlite3.Connection:
-    connection = connect(path)
+    connection = database.connect(path)
     connection.execute("PRAGMA journal_mode = DELETE")
     return connection
 
 
 def connect_believing(path: str) -> sqlite3.Connection:
     database.write_log_again = lambda path: None
-    return connect(path)
+    return database.connect(path)
 
 
-def opened(path: Path, connect: Callable = connect) -> Journal:
-    journal = Journal(path, connect)
+def connect_and_let_sqlite(path: str) -> sqlite3.Connection:
+    wal.Wal.grown = lambda self: False
+    connection = database.connect(path)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    return connection
+
+
+def opened(path: Path, how: How) -> Journal:
+    journal = Journal(path, how.connect, how.sign(path.parent, LOG) if how.sign else None)
     journal.open(SOURCES)
     return journal
 
@@ -112,7 +142,7 @@ class Victim:
         self.ending = False
         self.outbox = JournalOutbox(journal, lambda: NOW_MS, Counters())
         journal.hear_of_status = lambda text: self.say(status=text)
-        self.say(held=journal.size)
+        self.say(held=journal.size, unsigned=journal.unsigned)
 
     def say(self, **what) -> None:
         os.write(self.fd, json.dumps(what).encode() + b"\n")
@@ -233,74 +263,70 @@ def fork_on_demand() -> None:
     Its process id is printed. A fork, because starting Python takes longer than such a victim lives.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    database.WAL_PAGES = LOG_PAGES
     for line in sys.stdin:
         path, said, seed, first, *options = line.split()
         child = os.fork()
         if child == 0:
-            early = "--early" in options
-            asyncio.run(main(Path(path), Path(said), int(seed), 10_000, 1, connect, early, int(first), False))
+            sign = Checkpoints if "--sign" in options else None
+            how = How(first=int(first), sign=sign, early="--early" in options)
+            asyncio.run(main(Path(path), Path(said), int(seed), 10_000, how))
             os._exit(0)
         print(child, flush=True)
 
 
-async def main(
-    path: Path,
-    said: Path,
-    seed: int,
-    jobs: int,
-    sessions: int,
-    how: Callable,
-    early: bool,
-    first: int,
-    gate: bool,
-) -> None:
+async def main(path: Path, said: Path, seed: int, jobs: int, how: How) -> None:
     fd = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     victim = None
-    for session in range(sessions):
+    for session in range(how.sessions):
         try:
             journal = opened(path, how)
         except JournalError as error:
             os.write(fd, json.dumps({"cannot": str(error)}).encode() + b"\n")
             return
         journal.start()
-        if gate:
-            victim = Victim(journal, fd, seed, early, first)
+        if how.gate:
+            victim = Victim(journal, fd, seed, how.early, how.first)
             while not said.with_suffix(".gate").exists():
                 await asyncio.sleep(0.001)
         if victim is None:
-            victim = Victim(journal, fd, seed, early, first)
+            victim = Victim(journal, fd, seed, how.early, how.first)
         else:
             victim.use(journal)
         running = asyncio.create_task(
-            victim.run(jobs * (session + 1) // sessions - jobs * session // sessions)
+            victim.run(jobs * (session + 1) // how.sessions - jobs * session // how.sessions)
         )
-        while not running.done() and journal.faults < FAULTS:
-            await asyncio.wait([running], timeout=0.02)
+        while not (running.done() and (journal.status == "" or journal.stopped)) and journal.faults < FAULTS:
+            await asyncio.sleep(0.005)
         victim.ending = True
+        victim.say(closing=True)
         await journal.close(timeout_s=2.0)
         await running
 
 
 def start(options: list[str]) -> None:
     writer.RETRY_S = (RETRY_S,)
+    database.WAL_PAGES = LOG_PAGES
+    if "--carelessly" in options:
+        durable.make_folder = lambda folder, mode=0o777: folder.mkdir(mode, parents=True, exist_ok=True)
     number = {
         name: int(options[options.index(name) + 1]) for name in ("--sessions", "--first") if name in options
     }
-    makes = {"--normal": connect_normal, "--delete": connect_delete, "--believe": connect_believing}
-    how = next((make for option, make in makes.items() if option in options), connect)
-    asyncio.run(
-        main(
-            Path(sys.argv[1]),
-            Path(sys.argv[2]),
-            int(sys.argv[3]),
-            int(sys.argv[4]),
-            number.get("--sessions", 1),
-            how,
-            "--early" in options,
-            number.get("--first", 0),
-            "--gate" in options,
-        )
+    makes = {
+        "--normal": connect_normal,
+        "--delete": connect_delete,
+        "--believe": connect_believing,
+        "--sqlite": connect_and_let_sqlite,
+    }
+    how = How(
+        next((make for option, make in makes.items() if option in options), database.connect),
+        number.get("--sessions", 1),
+        number.get("--first", 0),
+        "--gate" in options,
+        Ahead if "--ahead" in options else Checkpoints if "--sign" in options else None,
+        "--early" in options,
     )
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), how))
 
 
 if __name__ == "__main__":

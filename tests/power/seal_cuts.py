@@ -171,17 +171,19 @@ def _break(control):
         raise ValueError(control)
 
 
-# What littlefs leaves of former keys: the most that the chip holds, an hour after each turn of a week.
-def _left(wipes):
+# What littlefs leaves of former keys: the most that the chip holds, an hour after each turn of a week; and
+# how often it still holds the very first, which the inspector wrote, as a file of that length.
+def _left(wipes, length):
     sealer.KEY_SEALS = 288
     sealer.WIPES_MAX = wipes
     flash = torn.Flash(64)
     torn.mount(flash, True)
     files = _Files(torn.ROOT)
-    files.append("seal.key", binascii.hexlify(KEY) + b" " * 1100, "wb")
+    digits = binascii.hexlify(KEY) + b"\n"
+    files.append("seal.key", digits + b" " * (length - len(digits)), "wb")
     one = Sealer(files, DEVICE, identity.seal(files))
     keys = []
-    most = ticks = 0
+    most = ticks = first = 0
     for n in range(7 * 288 + 12):
         before = one._key
         one.make(7, n + 2, (0, 0), ticks)
@@ -192,15 +194,16 @@ def _left(wipes):
             one._keep(ticks, 0)
         if one._key != before:
             keys.append(binascii.hexlify(before))
-        if n % 288 == 11 and len(keys) > 1:
+        if n % 288 == 11 and keys:
             data = bytes(flash.data)
             most = max(most, len([1 for key in keys if key in data]))
-    print(json.dumps({"turns": len(keys), "left": most}))
+            first += keys[0] in data
+    print(json.dumps({"turns": len(keys), "left": most, "first": first}))
 
 
 def main(arguments):
     if arguments[0] == "left":
-        _left(int(arguments[1]))
+        _left(int(arguments[1]), int(arguments[2]))
         return
     options, control = options_of(arguments[1:])
     _break(control)

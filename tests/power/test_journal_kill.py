@@ -87,7 +87,7 @@ def zygote():
         process.stdin.close()
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(7000 if LONG else 600)
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_it_holds_what_was_acknowledged(tmp_path, zygote, seed):
     rng = Random(seed)

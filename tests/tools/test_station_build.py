@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware import config
+from firmware import config, identity
+from firmware.sealer import Sealer
 from firmware.values import judge
 from protocol import instruments, messages, modbus_requests, quality, registers
 from protocol.errors import ConfigError
-from tools.station.build import build, files, write
+from tools.station.build import SEAL_BYTES, build, files, write
 
 SITE = {
     "id": "st-01",
@@ -386,10 +387,30 @@ def test_a_seal_key_is_a_file_of_its_own_when_there_is_one(tmp_path):
     site = changed(("seal_key",), "ab" * 32)
     write(tmp_path, site)
     path = tmp_path / "seal.key"
-    assert path.read_text() == "ab" * 32 + "\n" and path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().split() == ["ab" * 32] and path.stat().st_mode & 0o777 == 0o600
     assert build(site) == build(SITE)  # nothing else has it
     assert set(files(site)) - set(files(SITE)) == {"seal.key"}
     assert [name for name, content in files(site).items() if b"abab" in content] == ["seal.key"]
+
+
+def test_a_seal_key_fills_a_block_of_its_own_as_the_sealer_writes_it():
+    """What littlefs keeps of both: tests/power/test_seal_power.py."""
+    content = files(changed(("seal_key",), "ab" * 32))["seal.key"]
+    written = {}
+
+    class Files:
+        def replace(self, name, data):
+            written[name] = data
+
+        def read(self, name):
+            return content
+
+    state = identity.seal(Files())
+    assert state == (0, 0, bytes.fromhex("ab" * 32), bytes(32))  # a device takes it as it is
+    sealer = Sealer(Files(), "st-01", state)
+    sealer.make(1, 2, (0, 0), 0)
+    sealer._keep(0, 0)
+    assert len(content) == SEAL_BYTES == len(written["seal.key"])
 
 
 def test_all_faults_at_once():

@@ -2,6 +2,12 @@
 
 The device uses the result as it is: requests already merged, scales as exact ratios, qualities as numbers.
 What does not fit the line's time or the device's greeting is refused here.
+
+seal.key holds the first of the keys that seal (firmware/sealer.py): once the device has turned it, nobody
+may find it any more. littlefs keeps a short file among the names, where it stands until those are written
+anew. So this one is filled with blanks to a block of its own, which the sealer writes over like its own.
+What is no littlefs (the disk of the computer that made these files, above all an SSD or a memory card) keeps
+what was replaced or deleted for as long as it likes: make them where nothing is kept, in /dev/shm.
 """
 
 import json
@@ -15,6 +21,7 @@ from protocol.profile import Quantity, ratio
 from protocol.registers import words_of
 from tools.station.site import NAME_BYTES_MAX, Site, Unit, check
 
+SEAL_BYTES = 1100  # as firmware/sealer.py writes it: too long for littlefs to keep it among the names
 SECRET = 0o600  # who reads link.key can speak for the device; who reads seal.key, seal for it
 
 
@@ -60,7 +67,7 @@ def files(site: dict) -> dict[str, bytes]:
     checked = check([], site)
     assert checked
     identity = {"id": site["id"], "link": checked.link}
-    seal = {"seal.key": f"{site['seal_key']}\n".encode()} if site.get("seal_key") else {}
+    seal = {"seal.key": f"{site['seal_key']}\n".encode().ljust(SEAL_BYTES)} if site.get("seal_key") else {}
     return {
         "identity.json": _json(identity),
         "link.key": f"{site['key']}\n".encode(),

@@ -44,6 +44,7 @@ from gateway.journal import durable
 from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
+from gateway.journal.retention import Retention
 from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
@@ -98,7 +99,10 @@ class Gateway:
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
-        self.status = Status(config, clock, self.intake, self.lines, self.workers, self.witnesses)
+        self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
+        self.status = Status(
+            config, clock, self.intake, self.lines, self.workers, self.witnesses, self.retention
+        )
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
@@ -146,6 +150,7 @@ class Gateway:
                 asyncio.create_task(self.intake.run(), name="intake"),
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
+                asyncio.create_task(self.retention.run(), name="retention"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]

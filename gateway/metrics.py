@@ -19,6 +19,8 @@ STATES = {  # names that go up and down; all others only grow
     "backoff_s", "response_ms", "late_ms", "last_ok_ms",
     "documents_refused", "witness_refused",  # with the family's name: other families count what they refuse
     "witness_size", "age_s", "behind_s", "disputed",
+    "retention_days", "free_bytes", "journal_bytes", "unused_bytes", "held_days", "entries_per_day",
+    "bytes_per_entry", "left_days", "fits_days",
 }  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """Receipts (C2SP tlog-proof) of what stands in the journal: one disputed value proved, nothing else shown.
 
 Rule 1: a receipt leads to the newest checkpoint. Before there is one for an entry: JournalError.
-Rule 2: `extra` carries the entry's own bytes, so that the receipt alone is enough. Nobody signed it:
+Rule 2: of an entry that retention has pruned the hash is kept, and so a receipt can be made: for whoever has
+        its bytes, from an earlier bundle.
+Rule 3: `extra` carries the entry's own bytes, so that the receipt alone is enough. Nobody signed it:
         hash it, as protocol.receipt.check() does with what it is given.
 """
 
@@ -31,11 +33,11 @@ def newest_checkpoint(reader: Reader, at_least: int) -> tuple[bytes, Checkpoint]
 def receipt(reader: Reader, index: int) -> Receipt:
     """Of one entry. Raises JournalError."""
     stored = next(reader.entries(index, index), None)
-    if stored is None:
+    if stored is None and index >= reader.whole().first:
         raise JournalError(f"The journal has no entry {index}: they are 0 to {reader.size() - 1}.")
     data, signed = newest_checkpoint(reader, index + 1)
     path = inclusion_proof(index, signed.size, reader.tree().hash_at)
-    return Receipt(index, path, data, stored.leaf_bytes())
+    return Receipt(index, path, data, None if stored is None else stored.leaf_bytes())
 
 
 def receipt_of_window(reader: Reader, symbol: str, start_ms: int) -> Receipt:

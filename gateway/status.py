@@ -14,13 +14,13 @@ from gateway.config_model import Config
 from gateway.forward.worker import Worker
 from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
+from gateway.journal.retention import Retention
+from gateway.journal.room import FREE_BYTES_MIN
 from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from gateway.witness import Witness
 from protocol import quality as q
 
-FREE_BYTES_MIN = 512 << 20
-"""Free space below which the disk is a problem: some days of a small station."""
 GROWN_S = 900.0
 """How long something that went wrong is still told of."""
 WITNESS_LATE_S = 3600.0
@@ -40,6 +40,7 @@ class Status:
         lines: Mapping[str, Line],
         workers: Mapping[str, Worker],
         witnesses: Mapping[str, Witness],
+        retention: Retention,
     ):
         self._config = config
         self._clock = clock
@@ -47,6 +48,7 @@ class Status:
         self._lines = lines
         self._workers = workers
         self._witnesses = witnesses
+        self._retention = retention
         self._newest: dict[str, Window] = {}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
@@ -77,6 +79,7 @@ class Status:
             "buses": {id: line.counters.snapshot() for id, line in self._lines.items()},
             "witnesses": [self._witness(name) for name in self._witnesses],
             "journal": self._journal(),
+            "disk": self._disk(),
         }  # fmt: skip
 
     def _channel(self, channel: Any, counters: Any) -> dict[str, Any]:
@@ -127,6 +130,16 @@ class Status:
             "faults": journal.faults, "status": journal.status,
         }  # fmt: skip
 
+    def _disk(self) -> dict[str, Any]:
+        """What gateway/journal/room.py found when it last looked: None where there was too little to tell."""
+        room = self._retention.room
+        found = {} if room is None else room.numbers()
+        return {
+            "retention_days": self._config.gateway.retention_days,
+            "pruned": self._retention.gone,
+            **found,
+        }
+
     # /healthz -----------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
@@ -143,6 +156,7 @@ class Status:
             )
         if (free := shutil.disk_usage(self._config.gateway.state_dir).free) < FREE_BYTES_MIN:
             found.append(f"The disk has {free >> 20} MiB left: make room, or nothing can be stored any more.")
+        found += self._retention.problems()
         for state in self._intake.windows.states:
             if self._growing(f"unplaced {state.channel.symbol}", state.unplaced):
                 found.append(
@@ -228,6 +242,7 @@ class Status:
             "bus": ("bus", {id: line.counters.snapshot() for id, line in self._lines.items()}),
             "unit": ("unit", units),
             "journal": ("", {"": _numbers(self._journal())}),
+            "disk": ("", {"": self._disk()}),
             "windows": (
                 "",
                 {"": {"closed": self._intake.windows.closed, "forced": self._intake.windows.forced}},

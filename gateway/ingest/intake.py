@@ -355,7 +355,11 @@ class Intake:
         revision.
         """
         scratch = self.windows.scratch(late.start_ms)
-        fresh, stored, through = await self.journal.read(replay.recompute, scratch, late.start_ms)
+        found = await self.journal.read(replay.recompute, scratch, late.start_ms)
+        if found is None:
+            log.warning("a window stays as it is: its readings were pruned", start_ms=late.start_ms)
+            return  # what came late stays counted as late
+        fresh, stored, through = found
         changed = self.windows.revised(fresh, stored)
         if changed:
             self._submit_windows(changed, through, self._now())

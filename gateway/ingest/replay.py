@@ -6,6 +6,8 @@ Rule 2: reads only; everything comes from a gateway.journal.reader.Reader.
 Rule 3: an entry without times (first_ms) is in no window by itself. Those of a boot that was placed later are
         in the windows by an entry "located" [name, device, boot, first, last], which has their times and
         stands where they were taken in: it means the entries first..last of its source and boot.
+Rule 4: a window is never computed again from a part of its readings: where retention may have taken some of
+        them, it stays as it is.
 """
 
 from __future__ import annotations
@@ -43,8 +45,6 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
     """
     boot, counters = 0, dict.fromkeys(lanes, 0)
     for entry in reader.entries(kind_from=EVENT):
-        if entry.body is None:
-            continue
         if entry.kind == HELLO and entry.source in lanes:
             try:
                 hello = decode(payload_of(entry.body))
@@ -78,7 +78,7 @@ def feed(reader: Reader, lanes: dict[str, Lane], entries: Iterable[Stored], sour
     if lane is None:
         return
     for entry in entries:
-        if entry.source != source or entry.body is None or entry.first_ms is None:
+        if entry.source != source or entry.first_ms is None:
             continue
         if entry.kind == EVENT:
             for _, message in _located(reader, entry):
@@ -103,7 +103,6 @@ def count(message: Readings | Summary) -> int:
 
 def _readings(entry: Stored) -> Readings | Summary | None:
     """What an entry holds, if it is readings."""
-    assert entry.body is not None
     try:
         message = decode(payload_of(entry.body) if entry.kind == FRAME else entry.body)
     except CodecError as error:  # a fault of ours when it was written; the others must not go with it
@@ -113,7 +112,7 @@ def _readings(entry: Stored) -> Readings | Summary | None:
 
 
 def _located(reader: Reader, entry: Stored) -> Iterator[tuple[int, Readings | Summary]]:
-    said: Any = cbor.loads(entry.body or b"")
+    said: Any = cbor.loads(entry.body)
     if said[0] == "located":
         _, _, boot, first, last = said
         yield from _ticking(reader.without_time(entry.source, boot, first, last))
@@ -122,7 +121,7 @@ def _located(reader: Reader, entry: Stored) -> Iterator[tuple[int, Readings | Su
 def _ticking(entries: Iterable[Stored]) -> Iterator[tuple[int, Readings | Summary]]:
     """(entry, readings) of those whose times are ticks."""
     for entry in entries:
-        message = None if entry.body is None else _readings(entry)
+        message = _readings(entry)
         if message is not None and message.clock == 0:
             yield entry.idx, message
 
@@ -134,7 +133,7 @@ def untold(reader: Reader, source: str, boot: int, most: int):
     """
     first, last = None, -1
     for entry in reader.entries(kind_from=EVENT):
-        if entry.kind != EVENT or entry.source != source or entry.body is None:
+        if entry.kind != EVENT or entry.source != source:
             continue
         said: Any = cbor.loads(entry.body)
         if said[0] not in ("untold", "located", "placed") or said[2] != boot:
@@ -173,10 +172,16 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
         )
 
 
-def recompute(reader: Reader, scratch: Windows, start_ms: int) -> tuple[list[Window], list[Window], int]:
-    """One window anew -> (its rows, the stored ones of all revisions, entries of the journal it rests on)."""
+def recompute(
+    reader: Reader, scratch: Windows, start_ms: int
+) -> tuple[list[Window], list[Window], int] | None:
+    """One window anew -> (its rows, the stored ones of all revisions, entries of the journal it rests on);
+    None by rule 4.
+    """
     reader.rows("BEGIN")
     try:
+        if start_ms < reader.whole().from_ms:
+            return None
         end_ms = start_ms + scratch.settings.length_ms
         through = reader.size()
         stored = reader.windows(start_ms, start_ms + 1)

@@ -18,7 +18,7 @@ from gateway.errors import JournalError
 from gateway.journal import durable
 from gateway.journal.leaf import leaf
 
-VERSION = 2
+VERSION = 3
 """Schema version this program writes: the newest schema/v<N>.sql."""
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
@@ -124,6 +124,6 @@ def check_tail(connection: sqlite3.Connection) -> int:
     for offset, (idx, stored, kind, name, arrived_ms, mono_ms, body) in enumerate(rows):
         if idx != rows[0][0] - offset:
             raise JournalError(f"Entry {rows[0][0] - offset} is missing: restore the journal from a backup.")
-        if body is not None and leaf(kind, name, arrived_ms, mono_ms, body) != stored:
+        if leaf(kind, name, arrived_ms, mono_ms, body) != stored:
             raise JournalError(f"Entry {idx} does not match its hash: restore the journal from a backup.")
     return rows[0][0] + 1 if rows else 0

@@ -25,7 +25,7 @@ _WINDOW = (
 
 
 class Stored(NamedTuple):
-    """An entry as it lies in the journal; `body` is None once it was pruned."""
+    """An entry as it lies in the journal."""
 
     idx: int
     kind: int
@@ -38,17 +38,23 @@ class Stored(NamedTuple):
     first_ms: int | None
     last_ms: int | None
     leaf: bytes
-    body: bytes | None
+    body: bytes
 
-    def leaf_bytes(self) -> bytes | None:
-        """What its leaf is the hash of; None once its body was pruned."""
-        if self.body is None:
-            return None
+    def leaf_bytes(self) -> bytes:
+        """What its leaf is the hash of."""
         return leaf_bytes(self.kind, self.source, self.arrived_ms, self.mono_ms, self.body)
+
+
+class Whole(NamedTuple):
+    """What retention has left alone: entries from number `first` on, readings of `from_ms` and later."""
+
+    first: int
+    from_ms: int
 
 
 class Reader:
     def __init__(self, path: Path | str):
+        self.path = Path(path)
         self._connection = database.connect_to_read(path)
 
     def close(self) -> None:
@@ -68,10 +74,17 @@ class Reader:
             "(SELECT arrived_ms FROM entry ORDER BY idx DESC LIMIT 64)"
         )[0][0]
 
+    def whole(self) -> Whole:
+        """From where on nothing was pruned."""
+        said = dict(self.rows("SELECT name, value FROM meta WHERE name IN ('pruned', 'pruned_ms')"))
+        return Whole(said["pruned"], said["pruned_ms"] + 1)
+
     # Entries ------------------------------------------------------------------------------------------------
 
     def entries(self, first: int = 0, last: int | None = None, kind_from: int = 0) -> Iterator[Stored]:
-        """Entries first..last, both included, in order; those of `kind_from` = 4 and more have an index."""
+        """Entries first..last, both included, in order, but for those that were pruned; those of
+        `kind_from` = 4 and more have an index.
+        """
         rare = kind_from >= EVENT
         query = (
             "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, "
@@ -149,6 +162,10 @@ class Reader:
             oldest_slot * SLOT_MS,
             before_ms,
         )
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """(block, its 256 leaves joined) of what was pruned, in order."""
+        return self._connection.execute("SELECT block, leaves FROM pruned ORDER BY block")
 
     # The log ------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The Merkle tree of a journal's entries, as it lies in the database.
 
-Rule 1: the leaves are the column `leaf`; `node` keeps the roots of complete blocks of 256, 65,536, ...
-        leaves. Nothing is ever computed from the start: a checkpoint needs the frontier, a proof 256 hashes
-        a level.
+Rule 1: the leaves are the column `leaf`, and in `pruned` those of blocks whose raw entries are gone; `node`
+        keeps the roots of complete blocks of 256, 65,536, ... leaves. Nothing is ever computed from the
+        start: a checkpoint needs the frontier, a proof 256 hashes a level.
 Rule 2: nodes follow from the leaves. They are written in the transaction that completes their block, and what
         is missing (a journal of schema 1) is made when the journal is opened.
 """
@@ -12,10 +12,11 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.errors import JournalError
-from protocol.merkle import TILE_LEVELS, Frontier, node_hash
+from protocol.merkle import HASH_BYTES, TILE_LEVELS, Frontier, node_hash
 
 INSERT_NODE = "INSERT INTO node VALUES (?, ?, ?)"
 _LEAVES = "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+_PRUNED = "SELECT leaves FROM pruned WHERE block = ?"
 _NODES = "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
 _BLOCKS_AT_ONCE = 256
 """Blocks of 256 leaves whose nodes are made in one transaction."""
@@ -34,20 +35,30 @@ class Tree:
         """
         stored = level - level % TILE_LEVELS
         width = 1 << (level - stored)
+        first, end = index * width, (index + 1) * width
         if stored == 0:
-            rows = self._connection.execute(_LEAVES, (index * width, (index + 1) * width)).fetchall()
+            hashes = self._leaves(first, end)
         else:
-            rows = self._connection.execute(_NODES, (stored, index * width, (index + 1) * width)).fetchall()
-        if len(rows) != width:
+            hashes = [row[0] for row in self._connection.execute(_NODES, (stored, first, end))]
+        if len(hashes) != width:
             first = index << level
             raise JournalError(
                 f"Hashes of the entries {first} to {first + (1 << level) - 1} are missing: "
                 "restore the journal from a backup."
             )
-        hashes = [row[0] for row in rows]
         while len(hashes) > 1:
             hashes = [node_hash(*pair) for pair in zip(hashes[::2], hashes[1::2], strict=True)]
         return hashes[0]
+
+    def _leaves(self, first: int, end: int) -> list[bytes]:
+        """Of entries first..end - 1, all in one block of 256; fewer when the journal does not hold them."""
+        hashes = [row[0] for row in self._connection.execute(_LEAVES, (first, end))]
+        if len(hashes) < end - first:
+            kept = self._connection.execute(_PRUNED, (first >> TILE_LEVELS,)).fetchone()
+            if kept is not None:
+                base = first >> TILE_LEVELS << TILE_LEVELS
+                return [kept[0][HASH_BYTES * i :][:HASH_BYTES] for i in range(first - base, end - base)]
+        return hashes
 
     def frontier(self, size: int) -> Frontier:
         """Of the first `size` entries."""

@@ -191,11 +191,11 @@ def test_entries_cannot_be_changed_or_removed(tmp_path):
         "UPDATE entry SET body = x'00' WHERE idx = 1",
         "UPDATE entry SET leaf = x'00', body = NULL WHERE idx = 1",
         "UPDATE entry SET idx = 7, body = NULL WHERE idx = 1",
+        "UPDATE entry SET body = NULL WHERE idx = 1",
+        "UPDATE entry SET first_ms = 1 WHERE idx = 1",
     ):
         with pytest.raises(sqlite3.DatabaseError, match="append-only"):
             connection.execute(sql)
-    connection.execute("UPDATE entry SET body = NULL WHERE idx = 0")  # what retention does
-    connection.commit()
     connection.close()
     asyncio.run(opened(path).close())
 

@@ -40,7 +40,7 @@ from protocol.note import parse_vkey
 from protocol.receipt import Receipt
 from tools.log import readme
 from tools.log.progress import Bar
-from tools.log.selection import Selection, select, whole
+from tools.log.selection import Selection, select
 from tools.people import Failure, UsageError
 
 _FILES = (
@@ -147,7 +147,7 @@ class _Export:
         hash_at = self._reader.tree().hash_at
         for index in others:
             entry = next(self._reader.entries(index, index))
-            target.write(entry_name(index), whole(entry))
+            target.write(entry_name(index), entry.leaf_bytes())
             proof = inclusion_proof(index, signed.size, hash_at)
             target.write(proof_name(index), Receipt(index, proof, note).encode())
         for name, data in files.items():
@@ -165,7 +165,7 @@ class _Export:
         leaves = bytearray()
         with Bar("entries", 2 * (last - first + 1)) as bar:
             for entry in self._reader.entries(first, last):
-                data = whole(entry)
+                data = entry.leaf_bytes()
                 if entry.idx != first + len(leaves) // 32 or leaf_hash(data) != entry.leaf:
                     raise JournalError(f"Entry {entry.idx} is damaged: restore the journal from a backup.")
                 leaves += entry.leaf

@@ -4,6 +4,7 @@ Rule 1: reads only; the gateway may run meanwhile. The whole comparison is of on
 Rule 2: compared, byte for byte: each entry with its hash, the root with every checkpoint, rows with the
         entries before them, the window table with the rows, the outbox's window documents with the rows.
 Rule 3: what retention has pruned cannot be made again: windows are compared from where all entries are there.
+        The hashes that were kept are held against the nodes and checkpoints like all others.
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from typing import Any, NamedTuple
 from gateway import config as configuration
 from gateway.errors import JournalError
 from gateway.journal.checkpoints import origin
-from gateway.journal.kinds import EVENT, FRAME, POLL
+from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.leaf import Leaf
-from gateway.journal.reader import Reader, Stored
+from gateway.journal.reader import Reader, Stored, Whole
+from gateway.journal.retention import PRUNED
 from gateway.reports import message
 from gateway.reports.layout import stamp
 from gateway.reports.message import rfc3339
 from gateway.verify_files import Codes, codes_of, compare, rendered
 from gateway.verify_replay import EVER_MS, Replay
 from gateway.verify_windows import Group, Recomputation
-from gateway.windows import FUTURE_MS, Window
-from protocol import checkpoint, note
-from protocol.merkle import EvidenceError, Frontier, leaf_hash
+from gateway.windows import Window, parse_body
+from protocol import cbor, checkpoint, note
+from protocol.merkle import HASH_BYTES, TILE_LEVELS, EvidenceError, Frontier, leaf_hash
 from tools.log.progress import Bar
 from tools.people import Failure
 
 _CHECKPOINTS = "SELECT size, note FROM checkpoint ORDER BY size"
 _DOCUMENT = "SELECT name, body FROM outbox WHERE destination = ? AND key = ?"
 _DOCUMENTS = "SELECT destination, key FROM outbox WHERE kind = 'windows' AND key LIKE 'window/%' ORDER BY id"
-_PRUNED = "SELECT COALESCE(MAX(idx), -1) FROM entry WHERE body IS NULL"
+_ROWLESS = f"SELECT idx FROM window LEFT JOIN entry USING (idx) WHERE kind IS NOT {WINDOW} LIMIT 1"
 _HOLDING = (
     "SELECT idx FROM entry JOIN source ON source.id = source WHERE idx >= ? AND idx <= ? AND name = ? "
     f"AND first_ms IS NOT NULL AND kind IN ({FRAME}, {POLL}, {EVENT})"
@@ -46,6 +48,7 @@ class Rebuilt(NamedTuple):
     """What was compared."""
 
     entries: int
+    pruned: int  # of them, whose hashes alone are left
     checkpoints: int
     from_ms: int | None  # start of the first window that was compared
     windows: int
@@ -76,52 +79,85 @@ class _Rebuild:
         self._destinations = [id for (id,) in reader.rows("SELECT DISTINCT destination FROM outbox")]
         self._made: set[tuple[str, str]] = set()
         self._from_ms: int | None = None
+        self._told = 0  # entries before this one were pruned, by the log's own word
 
     def run(self) -> Rebuilt:
         reader = self._reader
-        pruned = reader.rows(_PRUNED)[0][0]
-        from_ms = -EVER_MS
-        if pruned >= 0:
-            first = next(reader.entries(pruned + 1, pruned + 1), None)
-            from_ms = EVER_MS if first is None else first.arrived_ms + FUTURE_MS
-        recomputation = Recomputation(self._leaf, from_ms, EVER_MS, pruned + 1, self._group, self._replay)
-        entries, checkpoints = 0, 0
+        whole = reader.whole()
+        recomputation = Recomputation(
+            self._leaf, whole.from_ms, EVER_MS, whole.first, self._group, self._replay
+        )
+        entries, pruned, checkpoints = 0, 0, 0
         signed = iter(reader.rows(_CHECKPOINTS))
         ahead = next(signed, None)
         frontier = Frontier()
         with Bar("entries", reader.size()) as bar:
-            for stored in reader.entries():
-                self._check_leaf(stored, entries)
-                frontier.append(stored.leaf)
+            for leaf, stored in self._leaves(whole.first):
+                frontier.append(leaf)
                 entries += 1
                 while ahead is not None and ahead[0] <= entries:
                     _check_root(ahead, frontier)
                     checkpoints, ahead = checkpoints + 1, next(signed, None)
-                if stored.body is not None:
+                if stored is None:
+                    pruned += 1
+                else:
+                    self._look(stored, whole)
                     recomputation.take(stored.idx, _leaf_of(stored))
                 bar.advance()
         if ahead is not None:
             raise EvidenceError(f"{ahead[0]} entries were signed, and the journal holds {entries}")
+        for (idx,) in reader.rows(_ROWLESS):
+            raise EvidenceError(f"the table of windows has a row of entry {idx}, which is missing")
         recomputation.end()
-        if pruned < 0:
+        if self._told < whole.first:
+            raise EvidenceError(
+                f"entries {self._told} to {whole.first - 1} were pruned, and no entry tells of it"
+            )
+        if not whole.first:
             for destination, key in reader.rows(_DOCUMENTS):
                 if (destination, key) not in self._made:
                     raise EvidenceError(f"the document {key} for {destination} follows from no window")
         return Rebuilt(
-            entries, checkpoints, self._from_ms, recomputation.windows, recomputation.revisions,
+            entries, pruned, checkpoints, self._from_ms, recomputation.windows, recomputation.revisions,
             recomputation.rows, len(self._made),
         )  # fmt: skip
 
-    def _check_leaf(self, stored: Stored, index: int) -> None:
-        if stored.idx != index:
-            raise EvidenceError(f"entry {index} is missing")
-        data = stored.leaf_bytes()
-        if data is not None and leaf_hash(data) != stored.leaf:
-            raise EvidenceError(f"entry {index} does not match its hash")
+    def _leaves(self, first: int) -> Iterator[tuple[bytes, Stored | None]]:
+        """Every leaf, with its entry; before entry `first` that may have been pruned."""
+        blocks = self._reader.blocks()
+        block, leaves = next(blocks, (-1, b""))
+        index = 0
+        for stored in self._reader.entries():
+            while index <= stored.idx:
+                while 0 <= block < index >> TILE_LEVELS:
+                    block, leaves = next(blocks, (-1, b""))
+                at = HASH_BYTES * (index & 255)
+                kept = leaves[at : at + HASH_BYTES] if block == index >> TILE_LEVELS else None
+                if index < stored.idx:
+                    if kept is None or index >= first:
+                        raise EvidenceError(f"entry {index} is missing")
+                    yield kept, None
+                else:
+                    if leaf_hash(stored.leaf_bytes()) != stored.leaf or kept not in (None, stored.leaf):
+                        raise EvidenceError(f"entry {index} does not match its hash")
+                    yield stored.leaf, stored
+                index += 1
+
+    def _look(self, stored: Stored, whole: Whole) -> None:
+        """What recomputation passes over: what the log says of retention, and rows of the time before."""
+        if stored.kind == EVENT:
+            said: Any = cbor.loads(stored.body)
+            if said[0] == PRUNED and said[2] == self._told:
+                self._told = said[3] + 1
+        elif stored.kind == WINDOW and stored.idx < whole.first:
+            window, _ = parse_body(stored.body)
+            rows = self._reader.windows(window.start_ms, window.start_ms + 1, window.symbol)
+            if window not in rows:
+                raise EvidenceError(f"the table of windows differs from {_name(window)}")
 
     def _leaf(self, index: int) -> Leaf:
         stored = next(self._reader.entries(index, index), None)
-        if stored is None or stored.body is None:
+        if stored is None:
             raise JournalError(f"Entry {index} is needed, and was pruned or is missing.")
         return _leaf_of(stored)
 
@@ -182,7 +218,6 @@ class _JournalReplay(Replay):
 
 
 def _leaf_of(stored: Stored) -> Leaf:
-    assert stored.body is not None
     return Leaf(stored.kind, stored.source, stored.arrived_ms, stored.mono_ms, stored.body)
 
 
@@ -220,6 +255,8 @@ def print_rebuild(config: Path, as_json: bool) -> int:
 
 def _lines(found: Rebuilt) -> Iterator[str]:
     yield f"{found.entries} entries match their hashes, and {found.checkpoints} checkpoints their roots"
+    if found.pruned:
+        yield f"{found.pruned} of them were pruned by retention, and their hashes are among these"
     if found.from_ms is None:
         yield "no window could be made again: none is closed, or their readings were pruned"
         return

@@ -2,6 +2,7 @@
 
 Rule 1: the run begins with the newest entry that arrived FUTURE_MS before the range (no reading of it can
         have come earlier), and ends with the first revision of its last window.
+        What retention has pruned cannot be shown: a range that needs it is refused.
 Rule 2: beside it: what says the meaning of numbers (greetings, tables, placements, the configuration), the
         rows before the range, later revisions of its windows with what they rest on.
 """
@@ -11,10 +12,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
-from gateway.errors import JournalError
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.kinds import CONFIGURATION, EVENT, HELLO, POLL
 from gateway.journal.reader import Reader, Stored
+from gateway.reports.message import rfc3339
 from gateway.windows import FUTURE_MS, Settings
 from protocol import cbor
 from tools.people import Failure
@@ -55,8 +56,14 @@ def select(reader: Reader, from_ms: int, to_ms: int) -> Selection:
     if not groups:
         raise Failure("No window of this time is closed. Give another --from and --to.")
     from_ms, to_ms = groups[0][0], groups[-1][1]
+    whole, whole_ms = _whole(reader)
+    if from_ms < whole_ms:
+        raise Failure(
+            f"The readings of {rfc3339(from_ms)} were pruned by retention. A bundle is possible of windows "
+            f"that start after {rfc3339(whole_ms)}: give --from a later time."
+        )
     last = max(group[3] for group in groups)
-    first = _first(reader, from_ms - FUTURE_MS, last)
+    first = _first(reader, from_ms - FUTURE_MS, whole, last)
     others = {idx for (idx,) in reader.rows(_BEFORE, from_ms, first, last)}
     revised = {idx for (idx,) in reader.rows(_REVISED, from_ms, to_ms, last)}
     others |= revised
@@ -71,16 +78,22 @@ def select(reader: Reader, from_ms: int, to_ms: int) -> Selection:
     )  # fmt: skip
 
 
-def _first(reader: Reader, before_ms: int, last: int) -> int:
-    """The entry by rule 1, where arrival times rise; else one that fulfils it."""
-    low, high = 0, last
+def _whole(reader: Reader) -> tuple[int, int]:
+    """The first entry of a run at the earliest, and the first time that it is enough for by rule 1."""
+    first, from_ms = reader.whole()
+    return first, max(from_ms, reader.rows(_ARRIVED, first)[0][0] + FUTURE_MS) if first else from_ms
+
+
+def _first(reader: Reader, before_ms: int, whole: int, last: int) -> int:
+    """The entry by rule 1, where arrival times rise; else one that fulfils it. None before `whole`."""
+    low, high = whole, last
     while low < high:
         middle = (low + high) // 2
         if reader.rows(_ARRIVED, middle)[0][0] > before_ms:
             high = middle
         else:
             low = middle + 1
-    return max(0, low - 1)
+    return max(whole, low - 1)
 
 
 def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[set[int], list[Stored]]:
@@ -89,10 +102,10 @@ def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[se
     configurations: dict[int, Stored] = {}  # by boot
     for entry in reader.entries(0, end - 1, kind_from=EVENT):
         if entry.kind == CONFIGURATION:
-            configurations[parse_configuration(entry.body or b"")[0]] = entry
+            configurations[parse_configuration(entry.body)[0]] = entry
         elif entry.kind == HELLO:
             found.add(entry.idx)
-        elif entry.kind == EVENT and entry.body is not None:
+        elif entry.kind == EVENT:
             said: Any = cbor.loads(entry.body)
             if said[0] in TELLING:
                 found.add(entry.idx)
@@ -110,7 +123,7 @@ def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[se
 
 def _labels(groups: list[tuple], configurations: list[Stored]) -> list[int]:
     """Stamps of the windows whose files can be written again."""
-    starts = sorted((entry.idx, entry.body or b"") for entry in configurations)
+    starts = sorted((entry.idx, entry.body) for entry in configurations)
     found = []
     for start_ms, end_ms, idx, _ in groups:
         place = bisect_left(starts, (idx, b"")) - 1
@@ -120,11 +133,3 @@ def _labels(groups: list[tuple], configurations: list[Stored]) -> list[int]:
         if all(channel.decimals is not None for channel in channels):
             found.append(start_ms if Settings(*settings).label == "start" else end_ms)
     return found
-
-
-def whole(entry: Stored) -> bytes:
-    """Its leaf bytes. JournalError when its body was pruned."""
-    data = entry.leaf_bytes()
-    if data is None:
-        raise JournalError(f"Entry {entry.idx} was pruned by retention: export a later time.")
-    return data

@@ -84,13 +84,18 @@ def parse_log_entry(body: bytes, index: int) -> LogEntry:
     return entry
 
 
+def is_reason(text: str) -> bool:
+    """Whether it can stand as the reason in an entry: a line that says something."""
+    return bool(text.strip()) and len(text) <= REASON_MAX and not _UNPRINTABLE.search(text)
+
+
 def _check(entry: LogEntry) -> None:
     for value, wanted in zip(entry, (str, int, str, str, str, tuple, int), strict=True):
         if type(value) is not wanted:
             raise EvidenceError(f"a field of it is no {wanted.__name__}")
     if not 0 <= entry.at_ms <= SIZE_MAX or not 0 <= entry.kept < SIZE_MAX:
         raise EvidenceError("its time and the number of entries before it are 0 to 2**63 - 1")
-    if not entry.reason.strip() or len(entry.reason) > REASON_MAX or _UNPRINTABLE.search(entry.reason):
+    if not is_reason(entry.reason):
         raise EvidenceError(f"its reason is a line of 1 to {REASON_MAX} characters")
     _check_keys(entry)
     if len(entry.signed) > SIGNED_MAX:

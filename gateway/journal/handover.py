@@ -47,30 +47,49 @@ def rotate_key(log: StoppedLog, reason: str, now: Now) -> Begun:
     if begun := under_way(log):
         return begun
     old = keys.signer(log.state_dir, log.base)
-    if found := loss(log, at_hand(log.state_dir)):
+    if found := loss(log, at_hand(log.state_dir), ""):
         raise JournalError(
             f"No checkpoint is signed: {found.sentence} Another key does not change that: "
             f"put the right journal back, or {keys.NEW_EPOCH}"
         )
-    return _hand_over(log, KEY, reason, now, old.verifier.name, [old])
+    begun = _hand_over(log, KEY, reason, now, old.verifier.name, [old])
+    log.settle()
+    return begun
 
 
-def new_epoch(
-    log: StoppedLog,
-    reason: str,
-    now: Now,
-    found: Loss,
-    used: int = 1,
-    olds: Sequence[Signer] | None = None,
-) -> Begun:
-    """The log goes on under another name with the entries that there are, and gives up what was `found`.
+def new_epoch(log: StoppedLog, reason: str, now: Now) -> tuple[Begun, Loss | None]:
+    """The log goes on under another name with the entries that there are. JournalError when nothing is wrong.
 
-    `used` is the largest number of an epoch that is known elsewhere; `olds` are the keys of the log until
-    here, as far as there are any.
+    Returns what was given up, too; None for an epoch that was under way before.
     """
-    known = log.key()
-    number = max([used, epoch_of(known.name)[1], *_numbers(log.state_dir, log.base)]) + 1
-    olds = old_signers(log.state_dir, known) if olds is None else olds
+    if begun := under_way(log):
+        return begun, None
+    found = given_up(log)
+    begun = begin_epoch(log, reason, now, found, old_signers(log.state_dir, log.key()))
+    log.settle()
+    return begun, found
+
+
+def given_up(log: StoppedLog) -> Loss:
+    """What a new epoch would give up. JournalError when nothing is wrong."""
+    found = loss(log, at_hand(log.state_dir), missing_key(log.state_dir, log.key()))
+    if found is None:
+        raise JournalError(
+            "Nothing is wrong: the journal goes on from all that was signed, and its key is there. A new "
+            "epoch begins only where the gateway does not sign any more."
+        )
+    return found
+
+
+def begin_epoch(
+    log: StoppedLog, reason: str, now: Now, found: Loss, olds: Sequence[Signer], used: int = 1
+) -> Begun:
+    """The transaction of a new epoch that gives up what was `found`; log.settle() has to follow.
+
+    `olds` are the keys of the log until here that are at hand; `used` is the largest number of an epoch that
+    is known elsewhere.
+    """
+    number = max([used, epoch_of(log.key().name)[1], *_numbers(log.state_dir, log.base)]) + 1
     for size, data in found.stored:
         _keep(log.state_dir, f"journal-{size}.checkpoint", data)
     sizes = [size for size, _ in found.stored]
@@ -93,7 +112,6 @@ def _hand_over(
     new = keys.make(log.state_dir / keys.NEXT_FILE, name)
     entry = LogEntry(what, now.ms, reason, log.key().vkey, new.verifier.vkey, tuple(signed), log.size)
     log.add(LOG, log_entry(entry), now, [new, *olds], without)
-    log.settle()
     return Begun(entry)
 
 
@@ -138,15 +156,14 @@ def at_hand(state_dir: Path) -> list[bytes]:
     return [path.read_bytes() for path in keys.remembered(state_dir)]
 
 
-def loss(log: StoppedLog, notes: Iterable[bytes]) -> Loss | None:
-    """What keeps the log from going on as it is: the journal's own checkpoints, these notes, the key. None
-    when all is well.
+def loss(log: StoppedLog, notes: Iterable[bytes], missing: str) -> Loss | None:
+    """What keeps the log from going on as it is: the journal's own checkpoints, these notes, and what is
+    `missing` otherwise, a sentence. None when all is well.
     """
     key = log.key()
     stored = list(_apart(log))
     notes = [*(data for _, data in stored), *(data for _, data in log.stored[:1]), *notes]
     found = standing(key, log.history, dict.fromkeys(notes), log.size, log.tree.hash_at).apart
-    missing = _missing_key(log.state_dir, key)
     if not found and not stored and not missing:
         return None
     sizes = {apart.data: apart.signed.size for apart in found if apart.signed is not None}
@@ -175,7 +192,7 @@ def _apart(log: StoppedLog) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def _missing_key(state_dir: Path, key: Verifier) -> str:
+def missing_key(state_dir: Path, key: Verifier) -> str:
     """Why `key` cannot sign; "" when it can. JournalError when it only has to be made private."""
     path = state_dir / keys.KEY_FILE
     if not path.exists():

@@ -81,6 +81,17 @@ class StoppedLog:
     def close(self) -> None:
         self._connection.close()
 
+    def detach(self) -> None:
+        """Put all of it into the one file, so that it can be moved."""
+        try:
+            (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        except sqlite3.Error as error:
+            mode = str(error)
+        if mode != "delete":
+            raise JournalError(
+                f"The journal {self.path} cannot be put into one file: {mode}. Check the disk."
+            )
+
     @property
     def newest(self) -> LogEntry | None:
         """What the journal says last of the log itself."""

@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import JournalError
 from gateway.journal import database, durable, keys
 from gateway.journal.checkpoints import LOG_ENTRIES
-from gateway.journal.handover import Begun, at_hand, loss, new_epoch, rotate_key, under_way
+from gateway.journal.handover import Begun, new_epoch, rotate_key
 from gateway.journal.keys import EARLIER_FOLDER, KEY_FILE, MARK_FILE, NEXT_FILE, SHOWN_FOLDER, VKEY_FILE
 from gateway.journal.stopped import Now, StoppedLog
 from gateway.succession import LogEntry, parse_log_entry
@@ -33,11 +33,7 @@ def rotate(state_dir: Path, reason: str = "once a year") -> Begun:
 
 def begin(state_dir: Path, reason: str = "the card died") -> Begun:
     with closing(StoppedLog(state_dir, NAME)) as log:
-        if begun := under_way(log):
-            return begun
-        found = loss(log, at_hand(state_dir))
-        assert found is not None, "nothing is wrong"
-        return new_epoch(log, reason, NOW, found)
+        return new_epoch(log, reason, NOW)[0]
 
 
 def told(state_dir: Path) -> list[LogEntry]:
@@ -147,8 +143,8 @@ def test_a_new_epoch_goes_on_and_shows_what_is_missing(tmp_path):
     assert (tmp_path / EARLIER_FOLDER / f"epoch-1-{MARK_FILE}").read_bytes() == last
     signing = life(tmp_path, some(20))
     assert signing.reason == "" and signed(tmp_path, signing.latest)[:2] == (SECOND, 29)
-    with closing(StoppedLog(tmp_path, NAME)) as log:
-        assert loss(log, at_hand(tmp_path)) is None, "nothing is wrong any more"
+    with pytest.raises(JournalError, match="Nothing is wrong"):
+        begin(tmp_path)
 
 
 def test_epochs_upon_epochs_never_share_a_name(tmp_path):
@@ -170,7 +166,10 @@ def test_a_journal_from_before_the_epoch_that_goes_on(tmp_path):
     life(tmp_path, some(5))
     second, mark = vkey(tmp_path), (tmp_path / MARK_FILE).read_bytes()
     restore(tmp_path)
-    assert "epoch 2" in life(tmp_path, some(1)).reason
+    assert "entries 4 to 10 are missing" in life(tmp_path, some(1)).reason
+    (tmp_path / MARK_FILE).unlink()
+    assert "is of epoch 2, and the journal does not hold" in life(tmp_path, some(1)).reason
+    (tmp_path / MARK_FILE).write_bytes(mark)
     entry = begin(tmp_path).entry
     assert f"{entry.old}\n" == second and entry.new_key.name == f"{NAME}/epoch-3" and entry.signed == (mark,)
     assert life(tmp_path, some(1)).reason == ""

@@ -7,7 +7,8 @@ Rule 1: it goes on as the same log only where it is shown that nothing was signe
 Rule 2: else it is refused, unless a new epoch is asked for: that is begun in the restored journal before it
         gets its name, so there is no moment in which the old log could be signed on.
 Rule 3: nothing that exists is overwritten, but log.vkey and the mark of an epoch that is given up. What a
-        restore that was killed leaves cannot sign: log.key comes after the journal, or with the epoch.
+        restore that was killed leaves cannot sign: log.vkey comes first, so that no other key is made, and
+        log.key after the journal, or with the epoch.
 Rule 4: files outside of the configuration's folder are not written: whoever restores puts them there.
 """
 
@@ -138,6 +139,7 @@ class _Restore:
 
     def run(self, reason: str) -> Restored:
         own_mark = self._mark.exists()
+        self._place(f"{STATE}/{keys.VKEY_FILE}", self._state_dir / keys.VKEY_FILE)
         self._place_files()
         try:
             return self._run(reason, own_mark)
@@ -147,7 +149,6 @@ class _Restore:
 
     def _run(self, reason: str, own_mark: bool) -> Restored:
         config = configuration.load(self._config_path)
-        self._place(f"{STATE}/{keys.VKEY_FILE}", self._state_dir / keys.VKEY_FILE)
         words = asyncio.run(ask(config, self._base, self._numbers()))
         with closing(self._journal()) as log:
             verdict = _Verdict(log, words, own_mark, self._backup_mark(), self._missing_key(log))

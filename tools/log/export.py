@@ -22,6 +22,7 @@ from gateway.journal.checkpoints import VKEY_FILE, origin
 from gateway.journal.reader import Reader
 from gateway.receipts import newest_checkpoint
 from gateway.reports.message import rfc3339
+from gateway.succession import epoch_of
 from gateway.verify_bundle import (
     CHECKPOINT,
     CONSISTENCY,
@@ -112,7 +113,7 @@ def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | 
     vkey = (state_dir / VKEY_FILE).read_bytes()
     station = config.station
     name = origin(station.province, station.facility, station.code)
-    if parse_vkey(vkey.decode().strip()).name != name:
+    if epoch_of(parse_vkey(vkey.decode().strip()).name)[0] != name:
         raise Failure(f"{state_dir / VKEY_FILE} is of another log than {name}.")
     reader = Reader(path)
     try:

@@ -14,6 +14,8 @@ CONFIGURATION = 5
 """What the window arithmetic needs to know of the configuration: CBOR map."""
 HELLO = 6
 """A device's HELLO, exactly as authenticated: its channel table, intervals and calibrations."""
+LOG = 7
+"""What happened to the log itself: gateway.succession."""
 
 RECORDS = (FRAME, POLL)
 """Kinds whose (source, boot, sequence) only rises."""

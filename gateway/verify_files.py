@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.reports import provincial
+from gateway.succession import epoch_of
 from gateway.verify_windows import Group
 from gateway.windows import OFF
 from protocol.merkle import EvidenceError
@@ -26,11 +27,11 @@ class Codes(NamedTuple):
 
 
 def codes_of(origin: str) -> Codes:
-    """From the name of a log, as gateway.journal.checkpoints.origin() makes it. EvidenceError."""
-    parts = origin.split("/")
-    if len(parts) != 4 or parts[0] != "quantrac" or not all(parts):
+    """From the name of a log, of whichever epoch: gateway.journal.checkpoints.origin(). EvidenceError."""
+    kind, *codes = epoch_of(origin)[0].split("/")
+    if kind != "quantrac":
         raise EvidenceError("the log is not called quantrac/<province>/<facility>/<station>")
-    return Codes(*parts[1:])
+    return Codes(*codes)
 
 
 def rendered(codes: Codes, group: Group) -> tuple[str, bytes | None] | None:

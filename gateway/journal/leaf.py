@@ -65,9 +65,9 @@ def leaf(kind: int, source: str, arrived_ms: int, mono_ms: int, body: bytes) -> 
     return leaf_hash(leaf_bytes(kind, source, arrived_ms, mono_ms, body))
 
 
-def is_of(kind: int, data: bytes) -> bool:
-    """Whether these are the bytes of an entry of this kind (below 24), if they are those of an entry."""
-    return data[:2] == bytes((0x85, kind))
+def first_bytes(kind: int) -> bytes:
+    """What the bytes of an entry of this kind (below 24) begin with, and those of no other."""
+    return bytes((0x85, kind))
 
 
 def parse(data: bytes) -> Leaf:
@@ -96,7 +96,7 @@ def _usual(data: bytes) -> Leaf | None:
         kind, source = _beginnings[data[:at]]
         unpack, size, less = _MONOTONIC[data[at + 9]]
         arrived_ms, _, mono_ms = unpack(data, at + 1)
-        if data[at] != 0x1B or not 0xFFFF_FFFF < arrived_ms or mono_ms <= less:
+        if data[at] != 0x1B or arrived_ms <= 0xFFFF_FFFF or mono_ms <= less:
             return None
         at += 1 + size
         length = data[at + 1]

@@ -33,9 +33,12 @@ from gateway.config_cross import witness_key
 from gateway.errors import DestinationError, JournalError, Refused, Unreachable
 from gateway.forward.worker import Backoff
 from gateway.journal import durable
+from gateway.journal.checkpoints import LOG_ENTRIES, opened
 from gateway.journal.journal import Journal
+from gateway.journal.keys import NEW_EPOCH
 from gateway.journal.reader import Reader
 from gateway.logs import get_logger
+from gateway.succession import parse_log_entry
 from gateway.web.client import Answer, exchange
 from protocol import checkpoint as checkpoints
 from protocol import note as notes
@@ -238,25 +241,28 @@ class Witness:
         """What it shows for it, as a sentence: anybody can say 409."""
         try:
             key = notes.parse_vkey(self._vkey.read_text(encoding="utf-8").strip())
-            answer = await self._exchange("GET", f"{sha256(key.name.encode()).hexdigest()}/checkpoint")
-            held = checkpoints.open_checkpoint(answer.body if answer.status == 200 else b"", key)
+            shown = await newest_shown(self.url, key.name, self._exchange_s) or b""
+            held = opened(shown, [key, *await self._journal.read(_earlier_keys, key.name)])
             if held.size <= size and await self._journal.read(_root, held.size) == held.root:
                 return "What it shows for it fits the journal: ask whoever runs it."
-            if not self._shown.exists() or self._shown.read_bytes() != answer.body:
+            if not self._shown.exists() or self._shown.read_bytes() != shown:
                 self._shown.parent.mkdir(mode=0o700, exist_ok=True)
-                durable.replace(self._shown, answer.body)
+                durable.replace(self._shown, shown)
         except (DestinationError, EvidenceError, JournalError, OSError):
             return "It shows nothing for it that we signed: ask whoever runs it."
         return (
             f"It shows our own signature below {held.size} entries, kept in {self._shown}: "
-            "the journal went back or was rewritten. Put the right one back."
+            f"the journal went back or was rewritten. Put the right one back, or {NEW_EPOCH}"
         )
 
     # How it goes --------------------------------------------------------------------------------------------
 
     async def _recall(self) -> None:
-        """What it has cosigned in earlier lives."""
+        """What it has cosigned in earlier lives, of the epoch that goes on."""
+        name = self._journal.checkpoint.partition(b"\n")[0]
         for size, at_ms, data in await self._journal.read(Reader.rows, _NEWEST, RECALL_CHECKPOINTS):
+            if data.partition(b"\n")[0] != name:
+                return
             if any(s[:2] == self._verifier[:2] for s in notes.parse(data).signatures):
                 self._old = self.counters.size = size
                 self.counters.at_ms = at_ms
@@ -285,7 +291,24 @@ class Witness:
             self.counters.retry_in_s = 0.0
 
 
+async def newest_shown(url: str, log_name: str, seconds: float = EXCHANGE_S_MAX) -> bytes | None:
+    """The newest checkpoint of a log that a witness shows to anybody, nothing of it verified; None when it
+    has cosigned none. Unreachable.
+    """
+    path = f"{sha256(log_name.encode()).hexdigest()}/checkpoint"
+    answer = await exchange("GET", f"{url}/{path}", seconds=seconds, bytes_max=ANSWER_BYTES_MAX)
+    if answer.status not in (200, 404):
+        raise Unreachable(f"It answers {answer.status}.")
+    return answer.body if answer.status == 200 else None
+
+
 # On the journal's reading thread
+
+
+def _earlier_keys(reader: Reader, name: str) -> list[Verifier]:
+    """Keys that the log had under this name before, by its own entries."""
+    entries = [parse_log_entry(body, index) for index, body in reader.rows(LOG_ENTRIES)]
+    return [entry.old_key for entry in entries if entry.old_key.name == name]
 
 
 def _proof(reader: Reader, old: int, size: int) -> list[bytes]:

@@ -21,7 +21,8 @@ MAY_IMPORT = {
 CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_links", "gateway.errors"}
 INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, which wires, may import all
     "gateway.journal": CONFIGURATION
-    | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.windows"},
+    | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.succession"}
+    | {"gateway.windows"},
     "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
@@ -29,7 +30,7 @@ INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, wh
     "gateway.web": {"gateway.errors", "gateway.logs", "gateway.web"},
     "gateway.witness": CONFIGURATION
     | {"gateway.config_cross", "gateway.forward.worker", "gateway.journal", "gateway.logs"}
-    | {"gateway.web.client"},
+    | {"gateway.succession", "gateway.web.client"},
 }
 HARDWARE = {"machine", "network", "vfs", "rp2", "esp32", "termios", "select", "socket", "usb"}
 

@@ -9,6 +9,9 @@ Rule 2: the newest one is remembered outside of the journal, in state_dir/log.ch
         So it is when a witness has shown one that we signed and do not remember: all of state_dir came from a
         backup then.
 Rule 3: the same for a key that is missing or that others can read.
+Rule 4: the log goes on under another key, or as a new epoch with another name, where an entry of the journal
+        says so (handover.py). What was signed with earlier keys of the same name counts as before; what was
+        signed for an earlier epoch is not held against the journal: its entry tells what was given up.
 
 compare(), sign() and remember() belong to the journal's writing thread; `latest` and `reason` may be read
 from any.
@@ -16,69 +19,80 @@ from any.
 
 from __future__ import annotations
 
-import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import NamedTuple
 
 from gateway.errors import JournalError
 from gateway.journal import durable
+from gateway.journal.keys import (
+    KEY_FILE,
+    MARK_FILE,
+    NEW_EPOCH,
+    SHOWN_FOLDER,
+    VKEY_FILE,
+    remembered,
+    settle,
+    signer,
+)
+from gateway.journal.kinds import LOG
+from gateway.succession import LogEntry, epoch_of, parse_log_entry
 from protocol import checkpoint, note
 from protocol.checkpoint import Checkpoint
 from protocol.merkle import EvidenceError, HashAt, root_at
-from protocol.note import Signer
+from protocol.note import Signer, Verifier
+
+__all__ = ["KEY_FILE", "MARK_FILE", "SHOWN_FOLDER", "VKEY_FILE", "Checkpoints", "origin", "signer"]
 
 INSERT_CHECKPOINT = "INSERT INTO checkpoint VALUES (?, ?, ?)"
-KEY_FILE = "keys/log.key"
-VKEY_FILE = "log.vkey"
-MARK_FILE = "log.checkpoint"
-SHOWN_FOLDER = "witness"  # what witnesses showed us that we had signed: gateway/witness.py
+LOG_ENTRIES = f"SELECT idx, body FROM entry WHERE kind >= 4 AND kind = {LOG} ORDER BY idx"
 
 
 def origin(province: str, facility: str, station: str) -> str:
-    """The log's name: the first line of its checkpoints, and the name of its key."""
+    """The log's first name: that of its key, and the first line of its checkpoints. Later epochs of it have
+    "/epoch-2" and so on behind it (gateway/succession.py).
+    """
     return f"quantrac/{province}/{facility}/{station}"
 
 
 class Checkpoints:
-    """Signs as `name`, with the key of this state_dir, made when there was no log before."""
+    """Signs the log that was first called `base`, with the key of this state_dir, made when there was no log
+    before.
+    """
 
-    def __init__(self, state_dir: Path, name: str):
+    def __init__(self, state_dir: Path, base: str):
+        self._state_dir, self._base = state_dir, base
         self._mark = state_dir / MARK_FILE
-        self._shown = state_dir / SHOWN_FOLDER
         self._signer: Signer | None = None
         self.latest = b""  # the newest checkpoint that may be given to anybody
         self.reason = ""  # why nothing is signed; "" while all is well
         try:
-            self._signer = signer(state_dir, name)
+            self._signer = signer(state_dir, base)
         except (JournalError, OSError) as error:
             self.reason = f"No checkpoint is signed: {error}"
 
-    def compare(self, size: int, hash_at: HashAt, stored: bytes | None) -> None:
-        """Hold a journal of `size` entries against what was signed: its own newest checkpoint, the mark."""
-        if self._signer is None:
-            return
+    def compare(
+        self, size: int, hash_at: HashAt, stored: bytes | None, log_entries: Iterable[tuple[int, bytes]] = ()
+    ) -> None:
+        """Hold a journal of `size` entries against what was signed: its own newest checkpoint, the mark, what
+        witnesses showed. `log_entries` are what the journal says of the log itself.
+        """
         try:
             self.reason = ""
+            history = [parse_log_entry(body, index) for index, body in log_entries]
+            settle(self._state_dir, history[-1] if history else None, stored)
+            self._signer = signer(self._state_dir, self._base)
             notes = [stored] if stored is not None else []
-            notes += [
-                path.read_bytes() for path in (self._mark, *self._shown.glob("*.checkpoint")) if path.exists()
-            ]
-            newest = -1
-            for data in notes:
-                signed = self._read(data)
-                _begins_with(signed, size, hash_at)
-                if signed.size > newest:
-                    newest, self.latest = signed.size, data
-        except (EvidenceError, JournalError, OSError) as error:
-            self.reason = f"No checkpoint is signed: {error} Put the journal back that was signed."
-
-    def _read(self, data: bytes) -> Checkpoint:
-        assert self._signer is not None
-        found = note.parse(data)
-        note.verify(found, [self._signer.verifier])
-        return checkpoint.parse(found.text)
+            notes += [path.read_bytes() for path in remembered(self._state_dir)]
+            found = standing(self._signer.verifier, history, notes, size, hash_at)
+            if found.apart:
+                raise EvidenceError(_sentence(max(found.apart, key=_told).why))
+            if found.latest:
+                self.latest = found.latest
+        except EvidenceError as error:
+            self.reason = f"No checkpoint is signed: {error} Put the right journal back, or {NEW_EPOCH}"
+        except (JournalError, OSError) as error:
+            self.reason = f"No checkpoint is signed: {error}"
 
     def sign(self, size: int, root: bytes) -> bytes | None:
         """The checkpoint of a journal of `size` entries; None while there is a reason not to."""
@@ -96,7 +110,78 @@ class Checkpoints:
         self.latest = data
 
 
-def _begins_with(signed: Checkpoint, size: int, hash_at: HashAt) -> None:
+# What was signed, and the journal ---------------------------------------------------------------------------
+
+
+class Apart(NamedTuple):
+    """Something that keeps the journal from being signed."""
+
+    data: bytes  # a note, b"" for none
+    signed: Checkpoint | None  # what it says; None for what cannot be believed or read
+    why: str
+
+
+class Standing(NamedTuple):
+    """How a journal stands to what was signed of it."""
+
+    latest: bytes  # the newest note that it goes on from, b"" for none
+    apart: list[Apart]
+
+
+def standing(
+    key: Verifier, history: Sequence[LogEntry], notes: Iterable[bytes], size: int, hash_at: HashAt
+) -> Standing:
+    """Of a journal of `size` entries, which goes on under `key`, to these notes."""
+    keys = {known for entry in history for known in (entry.old_key, entry.new_key)} | {key}
+    earlier = {entry.old_key.name for entry in history} - {key.name}
+    why = _another_key(key, history)
+    newest, latest, apart = -1, b"", [Apart(b"", None, why)] if why else []
+    for data in notes:
+        signed = None
+        try:
+            if data.partition(b"\n")[0].decode("utf-8", "replace") in earlier:
+                continue
+            signed = opened(data, [known for known in keys if known.name == key.name])
+            begins_with(signed, size, hash_at)
+        except EvidenceError as error:
+            apart.append(Apart(data, signed, str(error)))
+            continue
+        if signed.size > newest:
+            newest, latest = signed.size, data
+    return Standing(latest, apart)
+
+
+def opened(data: bytes, keys: Iterable[Verifier]) -> Checkpoint:
+    """The checkpoint in a note, signed by one of the keys that a log of this name had. EvidenceError."""
+    found = note.parse(data)
+    signers = {key.name for key, _ in note.verify(found, keys)}
+    signed = checkpoint.parse(found.text)
+    if signed.origin not in signers:
+        raise EvidenceError(f"{signed.origin} has not signed the checkpoint")
+    return signed
+
+
+def _told(apart: Apart) -> int:
+    """What is said of several: how much is missing, rather than what cannot be read."""
+    return -1 if apart.signed is None else apart.signed.size
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else text + "."
+
+
+def _another_key(key: Verifier, history: Sequence[LogEntry]) -> str:
+    if history and history[-1].new != key.vkey:
+        return f"the journal goes on under the key {history[-1].new}, and {VKEY_FILE} says {key.vkey}."
+    if not history and (number := epoch_of(key.name)[1]) > 1:
+        return (
+            f"{VKEY_FILE} is of epoch {number}, and the journal does not hold the entry that it begins with."
+        )
+    return ""
+
+
+def begins_with(signed: Checkpoint, size: int, hash_at: HashAt) -> None:
+    """EvidenceError unless a journal of `size` entries goes on from what was signed."""
     if signed.size > size:
         raise EvidenceError(
             f"{signed.size} entries were signed, the journal holds {size}: "
@@ -104,46 +189,3 @@ def _begins_with(signed: Checkpoint, size: int, hash_at: HashAt) -> None:
         )
     if root_at(signed.size, hash_at) != signed.root:
         raise EvidenceError(f"the journal's first {signed.size} entries are not those that were signed.")
-
-
-# The key ----------------------------------------------------------------------------------------------------
-
-
-def signer(state_dir: Path, name: str) -> Signer:
-    """The log's key; made, with log.vkey, where there was no log. JournalError: not to be used, or gone."""
-    path, public = state_dir / KEY_FILE, state_dir / VKEY_FILE
-    if path.exists():
-        made = _load(path, name)
-    elif public.exists() or (state_dir / MARK_FILE).exists():
-        raise JournalError(f"{path} is gone: put it back from a backup.")
-    else:
-        made = _make(path, name)
-    vkey = made.verifier.vkey + "\n"
-    if not public.exists():
-        durable.replace(public, vkey.encode())
-    elif public.read_text(encoding="utf-8") != vkey:
-        raise JournalError(f"{path} does not belong to {public}: put the right one back.")
-    return made
-
-
-def _load(path: Path, name: str) -> Signer:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise JournalError(f"{path} can be read by others (mode {mode:04o}): chmod 600 {path}")
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except ValueError as error:
-        raise JournalError(f"{path} is no key ({error}): put it back from a backup.") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise JournalError(f"{path} is no Ed25519 key: put the right one back from a backup.")
-    return Signer(name, key)
-
-
-def _make(path: Path, name: str) -> Signer:
-    key = Ed25519PrivateKey.generate()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    durable.replace(path, pem, 0o600)
-    return Signer(name, key)

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from gateway.errors import JournalError
 from gateway.journal import database
-from gateway.journal.checkpoints import INSERT_CHECKPOINT, Checkpoints
+from gateway.journal.checkpoints import INSERT_CHECKPOINT, LOG_ENTRIES, Checkpoints
 from gateway.journal.fold import SAVE_EVERY, Fold
 from gateway.journal.kinds import WINDOW
 from gateway.journal.leaf import leaf
@@ -173,7 +173,8 @@ class Writer:
             self._frontier = tree.frontier(self.size)
             if self._checkpoints is not None:
                 newest = self.connection.execute(_NEWEST_CHECKPOINT).fetchone()
-                self._checkpoints.compare(self.size, tree.hash_at, newest and newest[0])
+                log_entries = self.connection.execute(LOG_ENTRIES).fetchall()
+                self._checkpoints.compare(self.size, tree.hash_at, newest and newest[0], log_entries)
             newest = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0]
             self._next_document = max(self._next_document, newest + 1)
             row = self.connection.execute("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()

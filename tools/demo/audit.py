@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.journal import kinds
+from gateway.journal.checkpoints import LOG_ENTRIES
 from gateway.journal.database import connect_to_read
+from gateway.succession import parse_log_entry
 from protocol import messages
 from protocol.cose import Mac0
 from protocol.merkle import EvidenceError
@@ -101,10 +103,12 @@ def count_checkpoints(journal: Path, log_vkey: Path, witness_vkey: Path) -> tupl
     connection = connect_to_read(journal)
     try:
         notes = [parse(note) for (note,) in connection.execute("SELECT note FROM checkpoint")]
+        told = [parse_log_entry(body, idx) for idx, body in connection.execute(LOG_ENTRIES)]
     finally:
         connection.close()
-    signers = [[verifier for verifier, _ in verify(note, (log, witness))] for note in notes]
-    if any(log not in signed for signed in signers):
+    logs = {log, *(key for entry in told for key in (entry.old_key, entry.new_key))}
+    signers = [[verifier for verifier, _ in verify(note, (*logs, witness))] for note in notes]
+    if any(logs.isdisjoint(signed) for signed in signers):
         raise EvidenceError(f"a checkpoint in {journal} is not signed by {log_vkey}")
     return len(signers), sum(witness in signed for signed in signers)
 

@@ -25,6 +25,7 @@ from gateway.verify_places import Bundle
 from gateway.verify_seal import PREFIX, check_seals
 from gateway.verify_windows import Recomputation
 from gateway.windows import FUTURE_MS
+from protocol import note as notes
 from protocol import receipt as receipts
 from protocol.checkpoint import Checkpoint, open_checkpoint
 from protocol.merkle import EvidenceError, check_consistency
@@ -134,6 +135,8 @@ def _earlier(bundle: Bundle, manifest: Manifest, checkpoint: Checkpoint, log: Hi
     except EvidenceError as error:
         raise EvidenceError(f"{CONSISTENCY}: {error}") from None
     earlier = log.opened(f"the checkpoint in {CONSISTENCY}", found.note)
+    if len(notes.parse(found.note).signatures) != 1:
+        raise EvidenceError(f"the checkpoint in {CONSISTENCY} has signatures that nothing is shown with")
     if earlier.size != manifest.consistent_with or found.index != earlier.size:
         raise EvidenceError(f"{CONSISTENCY} is about another checkpoint than bundle.json says")
     try:

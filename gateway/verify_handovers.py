@@ -26,7 +26,7 @@ from protocol import note as notes
 from protocol import receipt as receipts
 from protocol.checkpoint import Checkpoint, open_checkpoint
 from protocol.merkle import EMPTY_ROOT, EvidenceError, node_hash
-from protocol.note import Verifier
+from protocol.note import Note, Verifier
 from protocol.receipt import Receipt
 
 SOURCE = "gateway"
@@ -46,10 +46,8 @@ class History:
         """
         try:
             note = notes.parse(data)
-            signers = {signature[:2] for signature in note.signatures}
             origin = note.text.partition("\n")[0]
-            key = next((k for k in self.keys if k.name == origin and k[:2] in signers), self.log)
-            signed = open_checkpoint(data, key)
+            signed = open_checkpoint(data, self.signer_of(note) or self.log)
         except EvidenceError as error:
             raise EvidenceError(f"{what}: {error}") from None
         ended = self._end_of(origin)
@@ -64,6 +62,12 @@ class History:
                 f"{_began(ended)}"
             )
         return signed
+
+    def signer_of(self, note: Note) -> Verifier | None:
+        """The key of this log that has, by its own words, signed a note about the log."""
+        signers = {signature[:2] for signature in note.signatures}
+        origin = note.text.partition("\n")[0]
+        return next((key for key in self.keys if key.name == origin and key[:2] in signers), None)
 
     def _end_of(self, origin: str) -> LogEntry | None:
         """The entry that began the epoch behind this one; None for the present one."""
@@ -138,9 +142,7 @@ def handovers(bundle: Bundle, named: set[int], entries: Entries, log: Verifier) 
         if index not in named:
             raise EvidenceError(f"{handover_name(index)} is missing")
     for index in sorted(named - set(told)):
-        raise EvidenceError(
-            f"{handover_name(index)}: entry {index} does not say that the log was handed over"
-        )
+        raise EvidenceError(f"{handover_name(index)}: entry {index} tells of no handover of the log")
     steps: list[Step] = []
     roots: dict[int, bytes] = {}
     earlier: dict[Verifier, None] = {}  # keys that the log had so far

@@ -164,7 +164,7 @@ class _Export:
             target.write(f"files/{name}", data)
         if earlier is not None and seen is not None:
             proof = consistency_proof(earlier.size, signed.size, hash_at)
-            receipt = Receipt(earlier.size, proof, seen).encode()
+            receipt = Receipt(earlier.size, proof, log.signed_once(seen)).encode()
             target.write(CONSISTENCY, receipt.partition(b"\n")[2])
         manifest = Manifest(
             *selection[:5], tuple(others), tuple(files), "", None if earlier is None else earlier.size

@@ -7,8 +7,7 @@ text, so that no bit of it can be changed unseen. Witnesses cosign the checkpoin
 from __future__ import annotations
 
 from gateway.errors import JournalError
-from gateway.journal.checkpoints import VKEY_FILE
-from gateway.journal.kinds import LOG
+from gateway.journal.checkpoints import LOG_ENTRIES, VKEY_FILE
 from gateway.journal.reader import Reader
 from gateway.succession import parse_log_entry
 from gateway.verify_handovers import History
@@ -17,7 +16,6 @@ from protocol.merkle import inclusion_proof
 from protocol.note import Note, Verifier
 from protocol.receipt import Receipt
 
-_ENTRIES = f"SELECT idx, body FROM entry WHERE kind >= 4 AND kind = {LOG} ORDER BY idx"
 _CHECKPOINT = "SELECT note FROM checkpoint WHERE size = ?"
 
 
@@ -26,7 +24,7 @@ class Handovers:
 
     def __init__(self, reader: Reader, log: Verifier):
         self._reader = reader
-        entries = [parse_log_entry(body, index) for index, body in reader.rows(_ENTRIES)]
+        entries = [parse_log_entry(body, index) for index, body in reader.rows(LOG_ENTRIES)]
         self.indexes = [entry.kept for entry in entries]
         self.history = History(log, entries)
         if entries and entries[-1].new_key != log:
@@ -34,6 +32,14 @@ class Handovers:
                 f"{VKEY_FILE} is not the key that the journal goes on under ({entries[-1].new}): the key is "
                 "being changed. Start the gateway, then try again."
             )
+
+    def signed_once(self, data: bytes) -> bytes:
+        """The note, signed by one key of this log alone."""
+        note = notes.parse(data)
+        key = self.history.signer_of(note)
+        return note._replace(
+            signatures=tuple(s for s in note.signatures if key and s[:2] == key[:2])
+        ).encode()
 
     def handover(self, index: int) -> bytes:
         """The file of a LOG entry."""

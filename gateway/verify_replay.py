@@ -96,7 +96,7 @@ class Replay:
 
     def _event(self, index: int, leaf: Leaf) -> None:
         said: Any = cbor.loads(leaf.body)
-        name, _, *details = said
+        name, details = said[0], said[2:]
         if name == "placed":
             self._lane(leaf.source).place(*details)
         elif name == "table":

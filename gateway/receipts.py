@@ -1,6 +1,8 @@
 """Receipts (C2SP tlog-proof) of what stands in the journal: one disputed value proved, nothing else shown.
 
-Rule 1: a receipt leads to the newest checkpoint. Before there is one for an entry: JournalError.
+Rule 1: a receipt leads to a checkpoint by the log's present key, which whoever asks has: to the newest one
+        that witnesses have cosigned, where they have, else to the newest. Before there is one for an entry:
+        JournalError.
 Rule 2: of an entry that retention has pruned the hash is kept, and so a receipt can be made: for whoever has
         its bytes, from an earlier bundle.
 Rule 3: `extra` carries the entry's own bytes, so that the receipt alone is enough. Nobody signed it:
@@ -9,25 +11,45 @@ Rule 3: `extra` carries the entry's own bytes, so that the receipt alone is enou
 
 from __future__ import annotations
 
+import re
+
 from gateway.errors import JournalError
+from gateway.journal.kinds import LOG
 from gateway.journal.reader import Reader
 from protocol import checkpoint, note
 from protocol.checkpoint import Checkpoint
 from protocol.merkle import inclusion_proof
 from protocol.receipt import Receipt
 
+LOOK_CHECKPOINTS = 288
+"""Checkpoints among which cosigned ones are looked for: a day's; the newest, then the oldest that will do."""
+
 _WINDOW = "SELECT idx FROM window WHERE start_ms = ? AND symbol = ? ORDER BY revision DESC LIMIT 1"
+_HANDED_OVER = f"SELECT COALESCE(MAX(idx), -1) FROM entry WHERE kind >= 4 AND kind = {LOG}"
+_NEWEST = "SELECT note FROM checkpoint WHERE size >= ? ORDER BY size DESC LIMIT ?"
+_OLDEST = "SELECT note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT ?"
+_COSIGNATURE = re.compile(rb"^\xe2\x80\x94 [^ \n]+ [A-Za-z0-9+/]{102}==$", re.MULTILINE)
+"""As a witness writes it (C2SP tlog-cosignature): four bytes of key id, eight of time, 64 of signature."""
 
 
 def newest_checkpoint(reader: Reader, at_least: int) -> tuple[bytes, Checkpoint]:
-    """The newest signed note of `at_least` so many entries, and what it says (not verified: it is ours)."""
-    data = reader.checkpoint(at_least)
-    if data is None:
+    """The best signed note of `at_least` so many entries, and what it says (not verified: it is ours)."""
+    at_least = max(at_least, reader.rows(_HANDED_OVER)[0][0] + 1)
+    found = [data for (data,) in reader.rows(_NEWEST, at_least, LOOK_CHECKPOINTS)]
+    if not found:
         raise JournalError(
             f"No checkpoint covers the journal's first {at_least} entries yet: one is signed with every "
             "window. If none is, the gateway's status says why."
         )
-    return data, checkpoint.parse(note.parse(data).text)
+    best = max(found, key=_cosignatures)  # the newest of those that have the most
+    if not _cosignatures(best) and len(found) == LOOK_CHECKPOINTS:
+        oldest = [data for (data,) in reader.rows(_OLDEST, at_least, LOOK_CHECKPOINTS)]
+        best = max([best, *reversed(oldest)], key=_cosignatures)
+    return best, checkpoint.parse(note.parse(best).text)
+
+
+def _cosignatures(data: bytes) -> int:
+    return len(_COSIGNATURE.findall(data))
 
 
 def receipt(reader: Reader, index: int) -> Receipt:

@@ -5,8 +5,8 @@
 Rule 1: no gateway, no database, no network, no clock. Bundles come from strangers: whatever is in one, the
         result is claims or one EvidenceError, in less than 200 MB.
 Rule 2: in this order, each step on what the ones before have shown: the files that are there; the key; the
-        checkpoint; an earlier checkpoint in hand; every entry and its receipt; the windows; the provincial
-        files; the device's seals.
+        checkpoint; every entry and its receipt; how the log came to its key; an earlier checkpoint in hand;
+        the windows; the provincial files; the device's seals.
 Rule 3: what was not shown is said, too, and never counts as shown.
 """
 
@@ -20,10 +20,12 @@ from gateway import verify_bundle as bundles
 from gateway.verify_bundle import CHECKPOINT, CONSISTENCY, FILE_MAX, README, VKEY, Manifest
 from gateway.verify_entries import Entries
 from gateway.verify_files import Files, codes_of, compare
+from gateway.verify_handovers import History, handovers
 from gateway.verify_places import Bundle
 from gateway.verify_seal import PREFIX, check_seals
 from gateway.verify_windows import Recomputation
 from gateway.windows import FUTURE_MS
+from protocol import note as notes
 from protocol import receipt as receipts
 from protocol.checkpoint import Checkpoint, open_checkpoint
 from protocol.merkle import EvidenceError, check_consistency
@@ -54,18 +56,28 @@ class Claim(NamedTuple):
 def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done, of: None) -> Iterator[Claim]:
     """The claims that hold, in order. EvidenceError names the first thing that is wrong."""
     manifest = bundles.parse_manifest(bundle.read(bundles.MANIFEST, FILE_MAX))
-    bundles.check_names(bundle.names(), manifest)
+    named = bundles.check_names(bundle.names(), manifest)
     if sha256(bundle.read(README, FILE_MAX)).hexdigest() != manifest.readme:
         raise EvidenceError(f"{README} was changed")
-    log = _key(bundle, trust)
-    yield _key_claim(log, trust)
+    log = _key(bundle)
+    if trust.log in (None, log):
+        yield _key_claim(log, trust)
+    elif not named:
+        raise EvidenceError(f"{VKEY} is another key than the one given: another log, or a forged one")
     note = bundle.read(CHECKPOINT, FILE_MAX)
     checkpoint = opened_as("the checkpoint", note, log, trust.witnesses)
     yield Claim("checkpoint", _signed(checkpoint, trust))
     entries = Entries(bundle, manifest, checkpoint, note, progress)
-    earlier = _earlier(bundle, manifest, checkpoint, log)
+    chain = handovers(bundle, named, entries, log)
+    if trust.log not in (None, log):
+        steps = chain.check_leads_from(trust.log)
+        yield Claim("key", f"the key given leads to {log.vkey}, over {steps} handover{'s' * (steps > 1)}")
+    for shown, text in chain.claims():
+        yield Claim("handover", text, shown)
+    earlier = _earlier(bundle, manifest, checkpoint, chain.history)
+    known = chain.roots if earlier is None else {**chain.roots, earlier.size: earlier.root}
     for seen in trust.seen:
-        yield _consistent(opened_as("--seen", seen, log), checkpoint, entries, earlier)
+        yield _consistent(chain.history.opened("--seen", seen), checkpoint, entries, known)
     yield Claim("entries", entries.text())
     codes = codes_of(checkpoint.origin)
     files = Files(codes)
@@ -82,7 +94,7 @@ def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done,
 # Keys and checkpoints ---------------------------------------------------------------------------------------
 
 
-def _key(bundle: Bundle, trust: Trust) -> Verifier:
+def _key(bundle: Bundle) -> Verifier:
     data = bundle.read(VKEY, FILE_MAX)
     try:
         log = parse_vkey(data.decode().removesuffix("\n"))
@@ -90,8 +102,6 @@ def _key(bundle: Bundle, trust: Trust) -> Verifier:
         raise EvidenceError(f"{VKEY}: {error if isinstance(error, EvidenceError) else 'no text'}") from None
     if data != log.vkey.encode() + b"\n":
         raise EvidenceError(f"{VKEY} is not written as a gateway writes it")
-    if trust.log is not None and trust.log != log:
-        raise EvidenceError(f"{VKEY} is another key than the one given: another log, or a forged one")
     return log
 
 
@@ -115,7 +125,7 @@ def _signed(checkpoint: Checkpoint, trust: Trust) -> str:
     return f"{checkpoint.origin}{also} signed a log of {checkpoint.size} entries"
 
 
-def _earlier(bundle: Bundle, manifest: Manifest, checkpoint: Checkpoint, log: Verifier) -> Checkpoint | None:
+def _earlier(bundle: Bundle, manifest: Manifest, checkpoint: Checkpoint, log: History) -> Checkpoint | None:
     """What `consistency` shows: the log of the bundle's checkpoint goes on behind this one."""
     if manifest.consistent_with is None:
         return None
@@ -124,7 +134,9 @@ def _earlier(bundle: Bundle, manifest: Manifest, checkpoint: Checkpoint, log: Ve
         found = receipts.parse(_AS_RECEIPT + proof + b"\n\n" + note)
     except EvidenceError as error:
         raise EvidenceError(f"{CONSISTENCY}: {error}") from None
-    earlier = opened_as(f"the checkpoint in {CONSISTENCY}", found.note, log)
+    earlier = log.opened(f"the checkpoint in {CONSISTENCY}", found.note)
+    if len(notes.parse(found.note).signatures) != 1:
+        raise EvidenceError(f"the checkpoint in {CONSISTENCY} has signatures that nothing is shown with")
     if earlier.size != manifest.consistent_with or found.index != earlier.size:
         raise EvidenceError(f"{CONSISTENCY} is about another checkpoint than bundle.json says")
     try:
@@ -137,19 +149,15 @@ def _earlier(bundle: Bundle, manifest: Manifest, checkpoint: Checkpoint, log: Ve
 _AS_RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 
 
-def _consistent(
-    seen: Checkpoint, checkpoint: Checkpoint, entries: Entries, earlier: Checkpoint | None
-) -> Claim:
+def _consistent(seen: Checkpoint, checkpoint: Checkpoint, entries: Entries, known: dict[int, bytes]) -> Claim:
     if seen.size > checkpoint.size:
         raise EvidenceError(
             f"the bundle rests on a checkpoint of {checkpoint.size} entries, the one in hand has "
             f"{seen.size}: the end was cut off, or an older checkpoint is shown. Ask for a new bundle"
         )
     root = checkpoint.root if seen.size == checkpoint.size else entries.run.root_at(seen.size)
-    if earlier is not None and earlier.size == seen.size:
-        root = earlier.root
-    if not seen.size:
-        root = seen.root
+    if root is None:
+        root = known.get(seen.size) if seen.size else seen.root
     if root is None:
         raise EvidenceError(
             f"nothing in the bundle shows that the log goes on behind the checkpoint in hand ({seen.size} "

@@ -5,6 +5,8 @@
     checkpoint, log.vkey        the signed note that all proofs lead to, and the public key of the log
     entries/<index>.bin         the leaf bytes of an entry (gateway/journal/leaf.py)
     proofs/<index>.tlog-proof   the receipt of the same entry
+    handovers/<index>.tlog-proof   for each LOG entry up to the checkpoint: the receipt that its old key and
+                                its new key have signed (gateway/verify_handovers.py)
     files/<name>.txt            a provincial file of a window in the range
     consistency                 only when asked for: that the log goes on behind an earlier checkpoint
     README.txt                  how to check it with other people's tools
@@ -38,10 +40,13 @@ OTHERS_MAX = 50_000
 """Entries beside the run."""
 FILES_MAX = 200_000
 """Provincial files: two years of them."""
+HANDOVERS_MAX = 1000
+"""Keys and epochs of one log: a key for each month of 80 years."""
 CHECKPOINT, VKEY, MANIFEST, README, CONSISTENCY = (
     "checkpoint", "log.vkey", "bundle.json", "README.txt", "consistency",
 )  # fmt: skip
 TOP = (CHECKPOINT, VKEY, MANIFEST, README)
+_FOLDERS = {"entries": ".bin", "proofs": ".tlog-proof", "handovers": ".tlog-proof"}
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.txt", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -53,6 +58,10 @@ def entry_name(index: int) -> str:
 
 def proof_name(index: int) -> str:
     return f"proofs/{index}.tlog-proof"
+
+
+def handover_name(index: int) -> str:
+    return f"handovers/{index}.tlog-proof"
 
 
 class Manifest(NamedTuple):
@@ -135,26 +144,31 @@ def _matching(pattern: re.Pattern[str], text: Any) -> str:
 # What must be in it -----------------------------------------------------------------------------------------
 
 
-def check_names(names: Iterator[str], manifest: Manifest) -> None:
-    """Nothing lies in the bundle but what bundle.json names; what it names is looked for when it is read."""
+def check_names(names: Iterator[str], manifest: Manifest) -> set[int]:
+    """Nothing lies in the bundle but what bundle.json names; what it names is looked for when it is read.
+
+    Returns the entries that have a file among the handovers, for verify_handovers.py to hold against the log.
+    """
     others, files = set(manifest.others), set(manifest.files)
-    top = {*TOP, "entries/", "proofs/", "files/"}
+    top = {*TOP, "entries/", "proofs/", "files/", "handovers/"}
     if manifest.consistent_with is not None:
         top.add(CONSISTENCY)
     first, last = manifest.first, manifest.last
+    handovers: set[int] = set()
     for name in names:
         folder, _, file = name.partition("/")
-        if folder == "entries":
-            number = file[:-4] if file.endswith(".bin") else ""
-        elif folder == "proofs":
-            number = file[:-11] if file.endswith(".tlog-proof") else ""
-        else:
-            number = ""
-        if number and _NUMBER.fullmatch(number) and (first <= int(number) <= last or int(number) in others):
-            continue
+        known = _FOLDERS.get(folder)
+        if known is not None:
+            number = file.removesuffix(known) if file.endswith(known) else ""
+            if _NUMBER.fullmatch(number) and (first <= int(number) <= last or int(number) in others):
+                if folder == "handovers":
+                    handovers.add(int(number))
+                if len(handovers) <= HANDOVERS_MAX:
+                    continue
         if name in top or (folder == "files" and file in files):
             continue
         raise EvidenceError(f"{printable(name)} does not belong to the bundle: added, or of another one")
+    return handovers
 
 
 def printable(text: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gateway.journal.leaf import Leaf, parse
-from gateway.verify_bundle import LEAF_MAX, PROOF_MAX, Manifest, entry_name, proof_name
+from gateway.journal.kinds import LOG
+from gateway.journal.leaf import Leaf, first_bytes, parse
+from gateway.verify_bundle import HANDOVERS_MAX, LEAF_MAX, PROOF_MAX, Manifest, entry_name, proof_name
 from gateway.verify_places import Bundle
 from gateway.verify_run import Run
 from protocol import receipt as receipts
@@ -23,6 +24,7 @@ KEPT_MAX = 32_000_000
 ENTRY_COSTS = 150
 """... and bytes that keeping one takes besides."""
 TOLD_EVERY = 1024
+_ABOUT_LOG = first_bytes(LOG)
 
 
 class Entries:
@@ -39,6 +41,8 @@ class Entries:
         self._bundle, self._manifest, self._checkpoint, self._note = bundle, manifest, checkpoint, note
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
+        self.size = checkpoint.size
+        self.about_log: list[int] = []  # entries that say what happened to the log
         first, last = manifest.first, manifest.last
         for index in (last, *manifest.others):
             if index >= checkpoint.size:
@@ -67,6 +71,10 @@ class Entries:
         if self._kept_bytes < KEPT_MAX:
             self._kept[index] = data
             self._kept_bytes += len(data) + ENTRY_COSTS
+        if data.startswith(_ABOUT_LOG):
+            self.about_log.append(index)
+            if len(self.about_log) > HANDOVERS_MAX:
+                raise EvidenceError(f"more than {HANDOVERS_MAX} entries say that the log was handed over")
         return leaf_hash(data)
 
     def _receipt(self, index: int) -> Receipt:
@@ -110,21 +118,30 @@ class Entries:
             why = "its entries do not lead to the signed root"
         if run is None or run.root != self._checkpoint.root:
             for index in range(first, last + 1):  # which one is it? Each by its own receipt.
-                self._included(index, self._leaf_hash(index), self._receipt(index))
+                self._included(index, self.hash_of(index), self._receipt(index))
             raise EvidenceError(f"the run of entries {first} to {last} is not one of the log: {why}")
         return run
 
     def check_receipt(self, index: int, data: bytes) -> None:
         """EvidenceError unless `data` is the receipt of an entry of the run."""
         if data != self.run.receipt(index, self._note):
-            self._included(index, self._leaf_hash(index), self._parsed(index, data))
+            self._included(index, self.hash_of(index), self._parsed(index, data))
             raise EvidenceError(f"{proof_name(index)} is not as `quantrac export` writes it")
 
-    def _leaf_hash(self, index: int) -> bytes:
+    def hash_of(self, index: int) -> bytes:
+        """The leaf hash of an entry, as it was checked."""
         if index in self._others:
             return self._others[index]
         at = (index - self._manifest.first) * HASH_BYTES
         return self._leaves[at : at + HASH_BYTES]
+
+    def path(self, index: int) -> list[bytes]:
+        """The audit path of an entry."""
+        if index not in self._others:
+            return self.run.path(index)
+        receipt = self._receipt(index)
+        self._included(index, self._others[index], receipt)
+        return list(receipt.proof)
 
     # What is in them ----------------------------------------------------------------------------------------
 
@@ -135,7 +152,7 @@ class Entries:
             if index not in self._others and not self._manifest.first <= index <= self._manifest.last:
                 raise EvidenceError(f"entry {index} is needed, and the bundle does not hold it")
             data = self._bundle.read(entry_name(index), LEAF_MAX)
-            if leaf_hash(data) != self._leaf_hash(index):
+            if leaf_hash(data) != self.hash_of(index):
                 raise EvidenceError(f"{entry_name(index)} changes while it is read")
         try:
             return parse(data)

@@ -62,7 +62,7 @@ class Replay:
         self._untimed: dict[tuple[str, int], array[int]] = {}  # (source, boot) -> entries nobody could place
 
     def take(self, index: int, leaf: Leaf) -> None:
-        """The next entry, if it is no row of a window."""
+        """The next entry, if it is no row of a window. Kinds and events of later versions are passed over."""
         self._entries += 1
         self._index = index
         if not self._entries % LOOK_EVERY:
@@ -96,7 +96,7 @@ class Replay:
 
     def _event(self, index: int, leaf: Leaf) -> None:
         said: Any = cbor.loads(leaf.body)
-        name, _, *details = said
+        name, details = said[0], said[2:]
         if name == "placed":
             self._lane(leaf.source).place(*details)
         elif name == "table":

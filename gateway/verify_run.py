@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from protocol.merkle import HASH_BYTES, EvidenceError, node_hash, root_at
 
 SHARED_LEVEL = 5
-"""From here on the hashes of an audit path are remembered for the next entry's."""
+"""Neighbours up to here have their receipts written together."""
 RUN_MAX = 500_000
 """Entries of one run: 32 MB of hashes."""
 
@@ -65,7 +65,7 @@ class Run:
             nodes = b"".join(parents) + nodes[whole:]  # a lone last node moves up as it is
             low, width, level = low >> 1, (width + 1) >> 1, level + 1
         self.root = nodes
-        self._block, self._above = -1, b""
+        self._block, self._note, self._tails = -1, b"", [b""]
 
     def path(self, index: int) -> list[bytes]:
         """The audit path of one of its entries."""
@@ -78,18 +78,28 @@ class Run:
         return found
 
     def receipt(self, index: int, note: bytes) -> bytes:
-        """protocol.receipt.Receipt(index, path, note).encode(), in a tenth of the time."""
-        lines = [_FIRST % index]
-        at = index
-        for low, nodes, width in self._levels[:SHARED_LEVEL]:
-            if (at ^ 1) < width:
-                place = ((at ^ 1) - low) * HASH_BYTES
-                lines.append(b2a_base64(nodes[place : place + HASH_BYTES]))
-            at >>= 1
-        if at != self._block:
-            self._block, self._above = at, self._lines_above(at)
-        lines += (self._above, b"\n", note)
-        return b"".join(lines)
+        """protocol.receipt.Receipt(index, path, note).encode(), in a twentieth of the time."""
+        block = index >> SHARED_LEVEL
+        if block != self._block or note is not self._note:
+            self._block, self._note = block, note
+            self._tails = self._tails_of(block, note)
+        return _FIRST % index + self._tails[index & ((1 << SHARED_LEVEL) - 1)]
+
+    def _tails_of(self, block: int, note: bytes) -> list[bytes]:
+        """What stands below the index in the receipts of a block's entries. Those of no entry of the run may
+        be anything.
+        """
+        tails = [self._lines_above(block) + b"\n" + note]
+        for level in range(min(SHARED_LEVEL, len(self._levels)) - 1, -1, -1):
+            low, nodes, width = self._levels[level]
+            first = block << (SHARED_LEVEL - level)
+            lines = [b""] * (2 * len(tails))
+            for n in range(len(lines)):
+                place = (first + n - low) * HASH_BYTES
+                if first + n < width and place >= 0:
+                    lines[n] = b2a_base64(nodes[place : place + HASH_BYTES])
+            tails = [lines[n ^ 1] + tails[n >> 1] for n in range(len(lines))]
+        return tails
 
     def _lines_above(self, at: int) -> bytes:
         """The lines of a receipt from SHARED_LEVEL on, which its neighbours share."""

@@ -128,7 +128,7 @@ class _LateWindow:
             state.windowed += count
 
 
-_Target = tuple[object, int, float, float]
+_Target = tuple[object, int, float, float, Sequence]
 _Placed = tuple[int, int] | tuple[None, None]  # first and last ms of what could be placed in time
 
 
@@ -155,6 +155,7 @@ class Lane:
         self._boot = -1
         self._routes: list[tuple[ChannelState, ...]] = []  # by channel number, of self._boot
         self._names: list[str] = []
+        self._calibrations: list[int] = []  # by channel number, as its table has them
         self._low_ms = self._high_ms = 0  # the window that self._fast leads to
         self._fast: list[_Target] = [_NOWHERE] * CHANNELS_MAX
         self._unsettled = 0
@@ -200,12 +201,10 @@ class Lane:
         return True
 
     def _enter(self, boot: int) -> None:
-        """Make `boot` the one that channel numbers are looked up for (its own table, else the newest before
-        it).
-        """
+        """Look channel numbers up for `boot` from here on (its own table, else the newest before it)."""
         self._boot = boot
         table = self.table_of(boot)
-        self._names = [row[0] for row in table]
+        self._names, self._calibrations = [row[0] for row in table], [row[2] for row in table]
         by_name: dict[str, list[ChannelState]] = {}
         for state in self.states:
             by_name.setdefault(state.channel.quantity, []).append(state)
@@ -238,9 +237,10 @@ class Lane:
             values = unpack(f"<{len(raws)}f", pack(f"<{len(raws)}I", *raws))
             fast = self._fast
             for channel, value, calibration in zip(channels, values, calibrations, strict=True):
-                append, identity, low, high = fast[channel]
-                if calibration == identity and low <= value <= high:
-                    append(value)
+                append, identity, low, high, points = fast[channel]
+                found = engineering(value, points) if points else value
+                if calibration == identity and low <= found <= high:
+                    append(found)
                 else:
                     self._one(channel, first_ms, value, 0, calibration)
             self._unsettled += len(rows)
@@ -414,11 +414,11 @@ class Lane:
             if len(states) == 1:
                 cell = self._windows.cell(states[0], start_ms)
                 assert cell is not None
-                identity = next((c for n, c in self.points if n == name and c and not self.points[n, c]), 0)
-                if self.points.get((name, identity)):
-                    continue  # a calibrated channel goes the general way
-                low, high = states[0].channel.low, states[0].channel.high
-                self._fast[number] = (cell.fresh.append, identity, low, high)
+                channel, identity = states[0].channel, self._calibrations[number]
+                points = self.points.get((name, identity), None if identity else ())
+                if points is not None:  # else FAULT: see _one()
+                    low, high = max(channel.low, -VALUE_MAX), min(channel.high, VALUE_MAX)
+                    self._fast[number] = (cell.fresh.append, identity, low, high, points)
 
     def _aim_nowhere(self) -> None:
         self._settle()
@@ -492,7 +492,7 @@ def _nowhere(value: float) -> None:
     raise AssertionError("never called: no calibration id is -1")
 
 
-_NOWHERE: _Target = (_nowhere, -1, 0.0, 0.0)
+_NOWHERE: _Target = (_nowhere, -1, 0.0, 0.0, ())
 
 
 class Windows:

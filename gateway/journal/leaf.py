@@ -7,6 +7,7 @@ Rule 2: these bytes are what `quantrac export` writes and what a receipt proves.
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +16,13 @@ from protocol.errors import CodecError
 from protocol.merkle import EvidenceError, leaf_hash
 
 _BYTES = 0x40  # major type 2 of CBOR, RFC 8949
+_BEGINNINGS_MAX = 256
+_beginnings: dict[bytes, tuple[int, str]] = {}  # of leaves that were read -> kind, source
+_MONOTONIC = {  # its head in CBOR -> (arrived, the head, itself), their bytes, what a shorter head would take
+    0x19: (struct.Struct(">QBH").unpack_from, 11, 0xFF),
+    0x1A: (struct.Struct(">QBI").unpack_from, 13, 0xFFFF),
+    0x1B: (struct.Struct(">QBQ").unpack_from, 17, 0xFFFF_FFFF),
+}
 
 
 class Leaf(NamedTuple):
@@ -57,8 +65,16 @@ def leaf(kind: int, source: str, arrived_ms: int, mono_ms: int, body: bytes) -> 
     return leaf_hash(leaf_bytes(kind, source, arrived_ms, mono_ms, body))
 
 
+def first_bytes(kind: int) -> bytes:
+    """What the bytes of an entry of this kind (below 24) begin with, and those of no other."""
+    return bytes((0x85, kind))
+
+
 def parse(data: bytes) -> Leaf:
     """The inverse of leaf_bytes(). Raises EvidenceError."""
+    usual = _usual(data)
+    if usual is not None:
+        return usual
     try:
         found: Any = cbor.loads(data)
     except CodecError as error:
@@ -66,4 +82,33 @@ def parse(data: bytes) -> Leaf:
     kinds = (int, str, int, int, bytes)
     if not isinstance(found, list) or [type(item) for item in found] != list(kinds):
         raise EvidenceError("this is no entry of a journal: not [kind, source, arrived, monotonic, body]")
+    if data[1] < 24 and 0x60 <= data[2] < 0x78 and len(_beginnings) < _BEGINNINGS_MAX:
+        _beginnings[bytes(data[: data[2] - 0x5D])] = found[0], found[1]
     return Leaf._make(found)
+
+
+def _usual(data: bytes) -> Leaf | None:
+    """parse() for nearly all entries, in a fifth of the time: a beginning that was read before, times and a
+    length of the usual sizes. None for any other, and for what is not encoded as it must be.
+    """
+    try:
+        at = data[2] - 0x5D
+        kind, source = _beginnings[data[:at]]
+        unpack, size, less = _MONOTONIC[data[at + 9]]
+        arrived_ms, _, mono_ms = unpack(data, at + 1)
+        if data[at] != 0x1B or arrived_ms <= 0xFFFF_FFFF or mono_ms <= less:
+            return None
+        at += 1 + size
+        length = data[at + 1]
+        if data[at] == 0x58:
+            at += 2
+            shorter = 23
+        else:
+            shorter = 0xFF if data[at] == 0x59 else 1 << 16
+            length = length << 8 | data[at + 2]
+            at += 3
+    except (IndexError, KeyError, struct.error):
+        return None
+    if length <= shorter or at + length != len(data):
+        return None
+    return Leaf(kind, source, arrived_ms, mono_ms, data[at:])

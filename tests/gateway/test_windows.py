@@ -20,6 +20,7 @@ from gateway.windows import (
     LIVELY_S,
     OFF,
     Channel,
+    Lane,
     Settings,
     Window,
     Windows,
@@ -265,6 +266,50 @@ def test_engineering_values_and_the_plausible_range():
     give(windows, (LENGTH, 60.0, q.OK, 0, 0))
     assert windows.close(START + LENGTH)[0].quality == q.COVERAGE
     assert windows.states[0].read == windows.states[0].windowed == 5
+
+
+def lived(seed: int) -> list:
+    """What calibrated readings come to, in frames as devices send them, with a greeting in between."""
+    chance = Random(seed)
+    low, high = chance.choice([(0.0, 50.0), (-math.inf, math.inf), (-1e300, 1e300)])
+    channels = [Channel(n, "", "device/st-01", n, low=low, high=high) for n in ("cod", "ph", "do")]
+    windows = windows_of(*channels, interval_ms=1000)
+    lane = windows.lanes["device/st-01"]
+    curves = [(), ((0.0, 1.5),), ((0.0, 0.1), (10.0, 20.3)), ((0.0, 0.0), (5.0, 7.0), (9.0, 1e38))]
+    for greeting in range(3):
+        numbers = [chance.choice([0, 5 + greeting]) for _ in channels]
+        lane.describe(
+            1, [(c.quantity, 1000, n, chance.choice(curves)) for c, n in zip(channels, numbers, strict=True)]
+        )
+        for n in range(20):
+            rows = []
+            for i in range(6):
+                value = chance.choice([chance.uniform(-2, 60), 3e38, math.inf, math.nan, 9.0, 10.0])
+                usual = chance.random() < 0.8
+                rows.append(
+                    (i * 100, value, q.OK, i % 3, numbers[i % 3] if usual else chance.choice([0, 5, 9]))
+                )
+            give(windows, *rows, base_ms=START + (greeting * 20 + n) * 1000)
+    seen = [lane.newest(state, NOW) is not None for state in windows.states]
+    return [windows.close(START), seen, [(state.read, state.windowed) for state in windows.states]]
+
+
+def test_calibrated_readings_come_out_the_same_the_quick_way(monkeypatch):
+    quick = [lived(seed) for seed in range(40)]
+    assert sum(window.count for rows, *_ in quick for window in rows) > 2000
+    monkeypatch.setattr(Lane, "_aim", lambda self, time_ms: self._aim_nowhere())
+    assert repr([lived(seed) for seed in range(40)]) == repr(quick)
+
+
+def test_control_a_quick_way_without_limits_is_caught(monkeypatch):
+    right, aim = repr(lived(1)), Lane._aim
+
+    def without(self, time_ms: int) -> None:
+        aim(self, time_ms)
+        self._fast = [(append, i, -math.inf, math.inf, points) for append, i, _, _, points in self._fast]
+
+    monkeypatch.setattr(Lane, "_aim", without)
+    assert repr(lived(1)) != right
 
 
 def test_channel_numbers_mean_what_the_boot_said():

@@ -13,7 +13,7 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import bus, card, device, ingest, measure, poll, verify
+from tools.bench import bus, card, device, ingest, measure, poll, receipt, verify
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
@@ -24,6 +24,25 @@ def test_verify_checks_what_it_made():
     assert found.keys() >= FIELDS and found["unit"] == "s"
     assert found["entries"] > 2000 and found["windows"] == 2
     assert found["value"] > 0 and found["rss_mib"] > 0
+
+
+def test_receipt_checks_what_it_made(monkeypatch):
+    """In a journal that has nodes of two levels: the figures are of receipts that hold."""
+    monkeypatch.setattr(receipt, "RECEIPTS", 60)
+    monkeypatch.setattr(receipt, "CHECKPOINTS", 3)
+    found = receipt.run(1, 100_000)
+    assert found.keys() >= FIELDS and found["unit"] == "ms" and found["entries"] == 100_000
+    assert found["receipts"] == 60 and found["wrong"] == 0 and found["journal_bytes"] > 5_000_000
+    assert 0 < found["value"] <= found["p99_ms"] <= found["max_ms"]
+    assert 0 < found["checkpoint_ms"] <= found["checkpoint_max_ms"]
+
+
+def test_receipt_that_is_wrong_is_counted(monkeypatch):
+    """Control: a receipt of another entry."""
+    made = receipt.receipt
+    monkeypatch.setattr(receipt, "RECEIPTS", 5)
+    monkeypatch.setattr(receipt, "receipt", lambda reader, index: made(reader, index ^ 1))
+    assert receipt.run(1, 1000)["wrong"] == 5
 
 
 def test_ingest_loses_nothing():

@@ -18,6 +18,7 @@ from protocol import receipt as receipts
 from protocol.merkle import EvidenceError
 from protocol.note import parse_vkey
 from tests.gateway.evidence_rig import LENGTH_MS, START, Story, greeting, late, live, restarted
+from tests.gateway.handover_rig import rotate, signer
 from tools.cli import app
 from tools.log.times import time_ms
 from tools.people import UsageError
@@ -102,6 +103,29 @@ def test_moments():
     for text in ("", "yesterday", "2026-13-01", "99999999999999"):
         with pytest.raises(UsageError):
             time_ms(text, "--from")
+
+
+def test_a_log_that_was_handed_over(tmp_path):
+    story = Story(tmp_path).start(greeting, live(2))
+    (tmp_path / "old.vkey").write_bytes((story.state_dir / "log.vkey").read_bytes())
+    (tmp_path / "other.vkey").write_text(signer(9).verifier.vkey)
+    rotate(story, "once a year")
+    story.start(greeting, live(1))
+    for name in ("bundle", "bundle.zip"):
+        out = export(story, tmp_path / name)
+        status, said, _ = run("verify", out, "--vkey", tmp_path / "old.vkey")
+        (line,) = [line for line in said.splitlines() if line.startswith("ok           handover: ")]
+        assert status == 0 and line.endswith("another key of the same log: 'once a year'")
+        assert "the key given leads to" in said
+        status, said, _ = run("verify", out, "--vkey", tmp_path / "other.vkey")
+        assert status == 1 and "no handover leads to it from there" in said
+    assert (
+        "Check handovers/<index>.tlog-proof with both keys"
+        in (tmp_path / "bundle" / "README.txt").read_text()
+    )
+    (vkey := story.state_dir / "log.vkey").write_bytes((tmp_path / "old.vkey").read_bytes())
+    status, _, wrong = run("export", story.config, "--from", FROM, "--to", TO, "--out", tmp_path / "x")
+    assert status == 1 and f"{vkey.name} is not the key that the journal goes on under" in wrong
 
 
 # Receipts ---------------------------------------------------------------------------------------------------

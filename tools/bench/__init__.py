@@ -19,6 +19,7 @@ NAMES = {
     "poll": "readings/s from Modbus TCP through the journal to an MQTT broker (QoS 1)",
     "card": "bytes a second written to the memory card at one station's load (20 readings/s)",
     "verify": "quantrac verify of a bundle of 100,000 entries",
+    "receipt": "the receipt of one entry, and a checkpoint, in a log of 10,000,000 entries (takes minutes)",
     "memory": "resident memory of the gateway at the demo's load",
     "startup": "from the command to a gateway that is ready",
     "bus": "share of an RS-485 line that the device uses, of what physics allows",

@@ -31,15 +31,18 @@ from gateway.verify_bundle import (
     VKEY,
     Manifest,
     entry_name,
+    handover_name,
     proof_name,
 )
 from gateway.verify_places import ZIP_MEMBERS_MAX
 from gateway.verify_run import RUN_MAX, Run
 from protocol import checkpoint as checkpoints
+from protocol import note as notes
 from protocol.merkle import consistency_proof, inclusion_proof, leaf_hash
 from protocol.note import parse_vkey
 from protocol.receipt import Receipt
 from tools.log import readme
+from tools.log.handovers import Handovers
 from tools.log.progress import Bar
 from tools.log.selection import Selection, select
 from tools.people import Failure, UsageError
@@ -65,7 +68,7 @@ class Target(Protocol):
 class _Folder:
     def __init__(self, path: Path):
         self._path = path
-        for folder in ("entries", "proofs", "files"):
+        for folder in ("entries", "proofs", "files", "handovers"):
             (path / folder).mkdir(parents=True)
 
     def write(self, name: str, data: bytes) -> None:
@@ -119,7 +122,9 @@ def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | 
     try:
         reader.rows("BEGIN")
         with _target(out) as target:
-            return _Export(reader, select(reader, from_ms, to_ms), vkey, target).write(seen)
+            return _Export(reader, select(reader, from_ms, to_ms), vkey, target).write(
+                None if seen is None else seen.read_bytes()
+            )
     finally:
         reader.close()
 
@@ -128,19 +133,21 @@ class _Export:
     def __init__(self, reader: Reader, selection: Selection, vkey: bytes, target: Target):
         self._reader, self._selection, self._vkey, self._target = reader, selection, vkey, target
 
-    def write(self, seen: Path | None) -> Exported:
+    def write(self, seen: bytes | None) -> Exported:
         selection, target = self._selection, self._target
-        first, last, others = selection.first, selection.last, selection.others
+        first, last = selection.first, selection.last
         if last - first >= RUN_MAX:
             raise Failure(
                 f"The time has {last - first + 1} entries, and a bundle at most {RUN_MAX}: shorten it."
             )
-        note, signed = newest_checkpoint(self._reader, max([last, *others]) + 1)
+        log = Handovers(self._reader, parse_vkey(self._vkey.decode().strip()))
+        earlier = None if seen is None else self._seen(seen, log)
+        at_least = max([last + 1, *(index + 1 for index in selection.others), earlier.size if earlier else 0])
+        note, signed = newest_checkpoint(self._reader, at_least)
+        others = sorted({*selection.others, *(index for index in log.indexes if not first <= index <= last)})
         files = self._files()
-        if (
-            isinstance(target, _Zip)
-            and 2 * (last - first + 1 + len(others)) + len(files) > ZIP_MEMBERS_MAX - 8
-        ):
+        count = 2 * (last - first + 1 + len(others)) + len(files) + len(log.indexes)
+        if isinstance(target, _Zip) and count > ZIP_MEMBERS_MAX - 8:
             raise Failure("The time has more entries than a .zip takes here: give --out a folder.")
         target.write(VKEY, self._vkey)
         target.write(CHECKPOINT, note)
@@ -151,10 +158,17 @@ class _Export:
             target.write(entry_name(index), entry.leaf_bytes())
             proof = inclusion_proof(index, signed.size, hash_at)
             target.write(proof_name(index), Receipt(index, proof, note).encode())
+        for index in log.indexes:
+            target.write(handover_name(index), log.handover(index))
         for name, data in files.items():
             target.write(f"files/{name}", data)
-        earlier = None if seen is None else self._consistency(seen.read_bytes(), signed.size)
-        manifest = Manifest(*selection[:6], tuple(files), "", earlier)
+        if earlier is not None and seen is not None:
+            proof = consistency_proof(earlier.size, signed.size, hash_at)
+            receipt = Receipt(earlier.size, proof, log.signed_once(seen)).encode()
+            target.write(CONSISTENCY, receipt.partition(b"\n")[2])
+        manifest = Manifest(
+            *selection[:5], tuple(others), tuple(files), "", None if earlier is None else earlier.size
+        )
         text = readme.text(manifest, signed).encode()
         manifest = manifest._replace(readme=sha256(text).hexdigest())
         target.write(README, text)
@@ -189,14 +203,15 @@ class _Export:
             found[name] = data
         return found
 
-    def _consistency(self, seen: bytes, size: int) -> int:
-        earlier = checkpoints.open_checkpoint(seen, parse_vkey(self._vkey.decode().strip()))
-        if not 0 < earlier.size <= size:
-            raise Failure(f"The checkpoint in hand has {earlier.size} entries, the journal's newest {size}.")
-        proof = consistency_proof(earlier.size, size, self._reader.tree().hash_at)
-        receipt = Receipt(earlier.size, proof, seen).encode()
-        self._target.write(CONSISTENCY, receipt.partition(b"\n")[2])
-        return earlier.size
+    def _seen(self, data: bytes, log: Handovers) -> checkpoints.Checkpoint:
+        """What the checkpoint in hand says, if this log goes on behind it."""
+        earlier = log.history.opened("The checkpoint in hand", data)
+        newest = checkpoints.parse(notes.parse(self._reader.checkpoint() or b"").text)
+        if not 0 < earlier.size <= newest.size:
+            raise Failure(
+                f"The checkpoint in hand has {earlier.size} entries, the journal's newest {newest.size}."
+            )
+        return earlier
 
 
 def print_export(config: Path, from_ms: int, to_ms: int, out: Path, seen: Path | None, as_json: bool) -> int:

@@ -20,8 +20,12 @@ log.vkey                    the log's public key, one line: <name>+<id>+<base64>
 checkpoint                  a signed note (C2SP tlog-checkpoint): name, number of entries, root, signatures
 entries/<index>.bin         an entry, byte for byte: CBOR of [kind, source, arrived, monotonic, body]; times
                             in milliseconds, arrived since 1970. Kinds: 1 frame of a device, 2 readings of a
-                            bus, 3 window, 4 event, 5 configuration, 6 greeting of a device
+                            bus, 3 window, 4 event, 5 configuration, 6 greeting of a device, 7 what happened
+                            to the log (another key, a new epoch), 8 documents settled with a destination,
+                            9 a command to a device or its result, 10 a calibration
 proofs/<index>.tlog-proof   its receipt (C2SP tlog-proof@v1): the hashes from the entry up to the root
+handovers/<index>.tlog-proof   for each entry of kind 7: its receipt in the log that ended with it, signed by
+                            the key that came then and the one that went
 files/<name>.txt            the text files of these windows, as they were queued for the province
 consistency                 (only when asked for) that the log goes on behind an earlier checkpoint: the line
                             "index <size of the earlier one>", hashes, an empty line, the earlier checkpoint
@@ -50,6 +54,12 @@ and RFC 6962. No part of this program is needed.
    what you reach is the root in the checkpoint. In Go, with golang.org/x/mod/sumdb/tlog:
        err := tlog.CheckRecord(proof, {size}, root, {first}, tlog.RecordHash(entry))
 3. Is none left out? The entries {first} to {last} all stand here, each proved at its own place.
+
+4. Is it still the log whose key you have? Where log.vkey is another key, the handovers lead from yours to it.
+   In the body of an entry of kind 7, CBOR, stand "old" and "new", two keys as in log.vkey, "kept", its own
+   index, and "reason". Check handovers/<index>.tlog-proof with both keys, as in 1 and 2; its checkpoint has
+   one entry more than <index>. Then the old key vouches for the new one, and for the log up to there. Where
+   only the new one signed, nobody does. "signed": checkpoints of entries that a new epoch went on without.
 
 What this shows, and what not
 -----------------------------

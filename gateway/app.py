@@ -77,7 +77,7 @@ class Gateway:
         name = origin(station.province, station.facility, station.code)
         self.journal = Journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
         self.journal.hear_of_status = _journal_says
-        self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters)
+        self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters, clock.mono_ns)
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
             self._documents, self.counters, self._raw_feed(), clock.real_s,

@@ -28,6 +28,7 @@ from typing import Any
 import sdnotify
 
 from gateway import config as configuration
+from gateway.checkpoint_feed import CheckpointFeed
 from gateway.clock import Clock
 from gateway.config_model import Config
 from gateway.counters import Counters
@@ -97,6 +98,7 @@ class Gateway:
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
+        self.checkpoints = CheckpointFeed(config, self.journal, self.outbox)
         self.status = Status(config, clock, self.intake, self.lines, self.workers, self.witnesses)
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
@@ -105,7 +107,7 @@ class Gateway:
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
         self.status.closed(windows)
-        return documents(self.config, windows)
+        return documents(self.config, windows, self.journal.checkpoint)
 
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):
@@ -143,6 +145,7 @@ class Gateway:
             ],
             [
                 asyncio.create_task(self.intake.run(), name="intake"),
+                asyncio.create_task(self.checkpoints.run(), name="checkpoints"),
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
             ],

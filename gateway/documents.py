@@ -90,7 +90,7 @@ def _window_draft(
 
 
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
-    """A checkpoint of so many entries, signed at `at_ms`, for every destination that asked for them (rule 3)."""
+    """A checkpoint of so many entries, signed at `at_ms`, for those who asked for them (rule 3)."""
     station = config.station
     key = checkpoint_key(station.code, size)
     drafts = []

@@ -3,11 +3,15 @@
 Rule 1: a receipt leads to the newest checkpoint. Before there is one for an entry: JournalError.
 Rule 2: `extra` carries the entry's own bytes, so that the receipt alone is enough. Nobody signed it:
         hash it, as protocol.receipt.check() does with what it is given.
+Rule 3: of a delivery it is this gateway's word, signed before anybody asked: when it had the destination's
+        confirmation, of which bytes. The destination signs nothing.
 """
 
 from __future__ import annotations
 
 from gateway.errors import JournalError
+from gateway.journal.bodies import DELIVERED, delivery
+from gateway.journal.kinds import DELIVERY, EVENT
 from gateway.journal.reader import Reader
 from protocol import checkpoint, note
 from protocol.checkpoint import Checkpoint
@@ -15,6 +19,12 @@ from protocol.merkle import inclusion_proof
 from protocol.receipt import Receipt
 
 _WINDOW = "SELECT idx FROM window WHERE start_ms = ? AND symbol = ? ORDER BY revision DESC LIMIT 1"
+_SETTLED = "SELECT state, settled_ms, last_error FROM outbox WHERE destination = ? AND key = ?"
+_ARRIVED = "SELECT idx, arrived_ms FROM entry WHERE idx >= ? ORDER BY idx LIMIT 1"
+_NAMING = (
+    "SELECT idx, body FROM entry INDEXED BY entry_rare "
+    f"WHERE kind >= {EVENT} AND kind = {DELIVERY} AND idx >= ? AND instr(body, ?) ORDER BY idx"
+)
 
 
 def newest_checkpoint(reader: Reader, at_least: int) -> tuple[bytes, Checkpoint]:
@@ -44,3 +54,39 @@ def receipt_of_window(reader: Reader, symbol: str, start_ms: int) -> Receipt:
     if not found:
         raise JournalError(f"The journal has no window of {symbol} that starts at {start_ms} (Unix ms).")
     return receipt(reader, found[0][0])
+
+
+def receipt_of_delivery(reader: Reader, destination: str, key: str, since_ms: int = 0) -> Receipt:
+    """That `destination` confirmed the document `key`. JournalError when it has not, or nobody knows of it.
+
+    since_ms: where to begin to look for one that has left the outbox; it was not delivered before.
+    """
+    settled = reader.rows(_SETTLED, destination, key)
+    if settled:
+        state, at_ms, error = settled[0]
+        if state == 0:
+            raise JournalError(f"The document {key} waits to be delivered to {destination}.")
+        if state != 1:
+            raise JournalError(f"The document {key} was not taken by {destination}: {error}")
+        since_ms = at_ms
+    for first in (_first_since(reader, since_ms), 0):  # from the beginning: clocks are set back
+        for index, body in reader.rows(_NAMING, first, key.encode()):
+            found = delivery(body)
+            if found is None or (found.destination, found.state) != (destination, DELIVERED):
+                continue
+            if key in [name for name, _ in found.documents]:
+                return receipt(reader, index)
+    raise JournalError(f"No entry tells that {key} was delivered to {destination}.")
+
+
+def _first_since(reader: Reader, since_ms: int) -> int:
+    """The first entry that arrived then or later, where arrival times rise."""
+    low, high = 0, reader.size()
+    while low < high:
+        middle = (low + high) // 2
+        index, arrived_ms = reader.rows(_ARRIVED, middle)[0]
+        if arrived_ms < since_ms:
+            low = index + 1
+        else:
+            high = middle
+    return low

@@ -1,5 +1,5 @@
-"""Which calibration of each quantity is in force: an entry of its own (CALIBRATION), so that whoever looks for
-calibrations finds them by their kind, and can have a receipt of one.
+"""Which calibration of each quantity is in force: an entry of its own (CALIBRATION), so that whoever looks
+for calibrations finds them by their kind, and can have a receipt of one.
 
     {"what": "in force", "quantity": name, "calibration": id, "points": [[raw, engineering], ...],
      "since_ms": Unix ms}                                               source: the device

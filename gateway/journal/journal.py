@@ -136,7 +136,7 @@ class Journal:
 
     @property
     def checkpoint(self) -> bytes:
-        """The newest checkpoint that may be given to anybody, cosigned if it is by now; b"" before the first."""
+        """The newest checkpoint that may be given to anybody, with its cosignatures; b"" before the first."""
         latest = b"" if self._checkpoints is None else self._checkpoints.latest
         return self._cosigned if _text(self._cosigned) == _text(latest) else latest
 

@@ -20,7 +20,7 @@ HELLO = 6
 DELIVERY = 8
 """Documents that a destination confirmed, or that wait for a person: gateway.journal.bodies.Delivery."""
 COMMAND = 9
-"""A command to a device, or its result (ingest/commands.py): CBOR [name, device, ...]. EVENT in older journals."""
+"""A command to a device, or its result: CBOR ["command" | "result", device, ...]. EVENT in older journals."""
 CALIBRATION = 10
 """What is known of a calibration: CBOR map, "what" says of which sort (ingest/calibrations.py)."""
 

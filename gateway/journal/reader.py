@@ -98,8 +98,8 @@ class Reader:
     def without_time(self, source: str, boot: int, first: int, last: int, most: int = -1) -> Iterator[Stored]:
         """Frames of a boot among entries first..last whose readings could not be placed when they came."""
         cursor = self._connection.execute(
-            f"{_ENTRY} WHERE idx >= ? AND idx <= ? AND name = ? AND boot = ? AND kind = {FRAME} AND first_ms IS NULL "
-            "ORDER BY idx LIMIT ?",
+            f"{_ENTRY} WHERE idx >= ? AND idx <= ? AND name = ? AND boot = ? AND kind = {FRAME} "
+            "AND first_ms IS NULL ORDER BY idx LIMIT ?",
             (first, last, source, boot, most),
         )
         return map(Stored._make, cursor)

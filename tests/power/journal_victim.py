@@ -19,6 +19,7 @@ JSON object a line, at the moment when it is promised:
 --normal       control: PRAGMA synchronous = NORMAL
 --delete       control: PRAGMA journal_mode = DELETE, what SQLite falls back to when it cannot make its log
 --early        control: acknowledges when it submits
+--apart        control: the entry that tells of a delivery is not in the transaction of its mark
 --believe      opens SQLite's log as it is found, without writing it once more
 """
 
@@ -37,6 +38,7 @@ from random import Random
 from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.journal import database, writer
+from gateway.journal.bodies import DELIVERED
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.outbox import JournalOutbox
@@ -54,6 +56,22 @@ FAULTS = 12
 """Errors of the disk after which it gives up and ends."""
 RETRY_S = 0.002
 """Pause after an error of the disk; the real gateway's grows to 10 s."""
+
+
+class Apart(JournalOutbox):
+    """Tells first, and marks then."""
+
+    async def delivered(self, ids) -> None:
+        ids = list(ids)
+        await self._journal.commit(entries=JournalOutbox._told(self, ids, DELIVERED, NOW_MS))
+        await super().delivered(ids)
+
+    def _told(self, *arguments) -> list[Entry]:
+        return []
+
+
+class Outboxes:
+    made = JournalOutbox
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -110,7 +128,7 @@ class Victim:
         """Go on with this one, opened a moment ago."""
         self.journal = journal
         self.ending = False
-        self.outbox = JournalOutbox(journal, lambda: NOW_MS, Counters())
+        self.outbox = Outboxes.made(journal, lambda: NOW_MS, Counters())
         journal.hear_of_status = lambda text: self.say(status=text)
         self.say(held=journal.size)
 
@@ -286,6 +304,8 @@ def start(options: list[str]) -> None:
     number = {
         name: int(options[options.index(name) + 1]) for name in ("--sessions", "--first") if name in options
     }
+    if "--apart" in options:
+        Outboxes.made = Apart
     makes = {"--normal": connect_normal, "--delete": connect_delete, "--believe": connect_believing}
     how = next((make for option, make in makes.items() if option in options), connect)
     asyncio.run(

@@ -23,7 +23,7 @@ _SETTLED = "SELECT state, settled_ms, last_error FROM outbox WHERE destination =
 _ARRIVED = "SELECT idx, arrived_ms FROM entry WHERE idx >= ? ORDER BY idx LIMIT 1"
 _NAMING = (
     "SELECT idx, body FROM entry INDEXED BY entry_rare "
-    f"WHERE kind >= {EVENT} AND kind = {DELIVERY} AND idx >= ? AND instr(body, ?) ORDER BY idx"
+    f"WHERE kind >= {EVENT} AND kind = {DELIVERY} AND idx >= ? AND instr(body, ?) ORDER BY idx LIMIT 1"
 )
 
 
@@ -70,12 +70,12 @@ def receipt_of_delivery(reader: Reader, destination: str, key: str, since_ms: in
             raise JournalError(f"The document {key} was not taken by {destination}: {error}")
         since_ms = at_ms
     for first in (_first_since(reader, since_ms), 0):  # from the beginning: clocks are set back
-        for index, body in reader.rows(_NAMING, first, key.encode()):
+        while rows := reader.rows(_NAMING, first, key.encode()):
+            ((index, body),) = rows
             found = delivery(body)
-            if found is None or (found.destination, found.state) != (destination, DELIVERED):
-                continue
-            if key in [name for name, _ in found.documents]:
+            if found is not None and found[:2] == (destination, DELIVERED) and key in found.names():
                 return receipt(reader, index)
+            first = index + 1
     raise JournalError(f"No entry tells that {key} was delivered to {destination}.")
 
 

@@ -28,6 +28,10 @@ class Delivery(NamedTuple):
     documents: Sequence[Sequence]  # (key, SHA-256 of the bytes) each, in the order in which they were queued
     reason: str = ""  # why they are parked
 
+    def names(self) -> list[str]:
+        """Keys of its documents."""
+        return [key for key, _ in self.documents]
+
     def encode(self) -> bytes:
         """The body."""
         documents = [[key, digest] for key, digest in self.documents]

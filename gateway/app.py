@@ -28,6 +28,7 @@ from typing import Any
 import sdnotify
 
 from gateway import config as configuration
+from gateway.checkpoint_feed import CheckpointFeed
 from gateway.clock import Clock
 from gateway.config_model import Config
 from gateway.counters import Counters
@@ -79,7 +80,7 @@ class Gateway:
         name = origin(station.province, station.facility, station.code)
         self.journal = Journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
         self.journal.hear_of_status = _journal_says
-        self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters)
+        self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters, clock.mono_ns)
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
             self._documents, self.counters, self._raw_feed(), clock.real_s,
@@ -99,6 +100,7 @@ class Gateway:
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
+        self.checkpoints = CheckpointFeed(config, self.journal, self.outbox)
         self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
         self.status = Status(
             config, clock, self.intake, self.lines, self.workers, self.witnesses, self.retention
@@ -110,7 +112,7 @@ class Gateway:
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
         self.status.closed(windows)
-        return documents(self.config, windows)
+        return documents(self.config, windows, self.journal.checkpoint)
 
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):
@@ -148,6 +150,7 @@ class Gateway:
             ],
             [
                 asyncio.create_task(self.intake.run(), name="intake"),
+                asyncio.create_task(self.checkpoints.run(), name="checkpoints"),
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),

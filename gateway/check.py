@@ -22,7 +22,7 @@ from gateway.config_lines import Place, line_of, lines
 from gateway.errors import Fault
 
 RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
-UNSENT_YET = ("hours", "alerts", "events", "checkpoints", "status")  # kinds that no part makes yet
+UNSENT_YET = ("hours", "alerts", "events", "status")  # kinds that no part makes yet
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PLACEHOLDER = "XX"  # how the codes begin that `init` writes
 

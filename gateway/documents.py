@@ -7,7 +7,11 @@ Rule 2: a file destination gets revision 1 only. The receiving software skips ev
         under the same name would at best be ignored, at worst be half of what the department compares
         with. Later revisions stay in the journal, and go to brokers, which can tell them apart.
         Nor does it get windows of a time in which nothing was running (decisions/0004).
-Rule 3: a channel that never had a number is left out of a file (the format has no way to say "none" that
+Rule 3: a checkpoint's key is "checkpoint/<station>/<entries>". For a file destination it is a side file, the
+        signed note itself, in the folder of that day. Its name is made as the provincial file's, with "-" for
+        "_": it cannot contain _<station>_, so the receiving software does not see it; and should one look at
+        all names, it sorts before every provincial file of the station and moves no "newest processed".
+Rule 4: a channel that never had a number is left out of a file (the format has no way to say "none" that
         the receiver does not read as 0), and stands in a message with value null. A file without any line
         is not sent.
 
@@ -44,9 +48,9 @@ class Draft(NamedTuple):
     body: bytes
 
 
-def documents(config: Config, windows: Iterable[Window]) -> list[Draft]:
+def documents(config: Config, windows: Iterable[Window], checkpoint: bytes = b"") -> list[Draft]:
     """What to queue for these windows, oldest stamp first, then by revision, then as destinations are
-    listed.
+    listed. `checkpoint` is the journal's newest, a signed note, for the messages.
     """
     groups: dict[tuple[int, int], list[Window]] = {}
     for window in windows:
@@ -55,14 +59,19 @@ def documents(config: Config, windows: Iterable[Window]) -> list[Draft]:
     for (label_ms, revision), group in sorted(groups.items(), key=lambda item: item[0]):
         for destination in config.destination:
             if "windows" in destination.send:
-                draft = _window_draft(config, destination, label_ms, revision, group)
+                draft = _window_draft(config, destination, label_ms, revision, group, checkpoint)
                 if draft is not None:
                     drafts.append(draft)
     return drafts
 
 
 def _window_draft(
-    config: Config, destination: Destination, label_ms: int, revision: int, group: list[Window]
+    config: Config,
+    destination: Destination,
+    label_ms: int,
+    revision: int,
+    group: list[Window],
+    checkpoint: bytes,
 ) -> Draft | None:
     station = config.station
     key = f"window/{station.code}/{stamp(label_ms)}/{revision}"
@@ -75,9 +84,33 @@ def _window_draft(
         name = provincial.file_name(station, label_ms)
         folder = provincial.folder(destination.layout, station, label_ms)
         return Draft(destination.id, key, "windows", name, folder, label_ms, body)
-    body = message.window_message(config, group, revision)
+    body = message.window_message(config, group, revision, checkpoint)
     topic = message.topic(config, "windows", _prefix(destination))
     return Draft(destination.id, key, "windows", topic, "", label_ms, body)
+
+
+def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
+    """A checkpoint of so many entries, signed at `at_ms`, for those who asked for them (rule 3)."""
+    station = config.station
+    key = checkpoint_key(station.code, size)
+    drafts = []
+    for destination in config.destination:
+        if "checkpoints" not in destination.send:
+            continue
+        if isinstance(destination, FileDestination):
+            stem = provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
+            name, body = f"{stem}-{size}.checkpoint", checkpoint
+            folder = provincial.folder(destination.layout, station, at_ms)
+        else:
+            name, folder = message.topic(config, "checkpoints", _prefix(destination)), ""
+            body = message.checkpoint_message(config, size, at_ms, checkpoint)
+        drafts.append(Draft(destination.id, key, "checkpoints", name, folder, at_ms, body))
+    return drafts
+
+
+def checkpoint_key(station: str, size: int | str) -> str:
+    """The permanent key of a checkpoint's document."""
+    return f"checkpoint/{station}/{size}"
 
 
 def readings_drafts(

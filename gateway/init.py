@@ -96,7 +96,7 @@ path = "sent"
 layout = "default"                # a preset or a template
 #         {presets}
 #         or a template of {{station}} {{yyyy}} {{MM}} {{dd}} {{yyyyMMdd}} {{ddMMyyyy}}
-send = ["windows"]                # windows | readings (mqtt only)
+send = ["windows"]                # windows | checkpoints | readings (mqtt only)
 
 # [[destination]]
 # id = "province"

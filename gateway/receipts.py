@@ -7,6 +7,8 @@ Rule 2: of an entry that retention has pruned the hash is kept, and so a receipt
         its bytes, from an earlier bundle.
 Rule 3: `extra` carries the entry's own bytes, so that the receipt alone is enough. Nobody signed it:
         hash it, as protocol.receipt.check() does with what it is given.
+Rule 4: of a delivery it is this gateway's word, signed before anybody asked: when it had the destination's
+        confirmation, of which bytes. The destination signs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import re
 
 from gateway.errors import JournalError
-from gateway.journal.kinds import LOG
+from gateway.journal.bodies import DELIVERED, delivery
+from gateway.journal.kinds import DELIVERY, EVENT, LOG
 from gateway.journal.reader import Reader
 from protocol import checkpoint, note
 from protocol.checkpoint import Checkpoint
@@ -25,11 +28,17 @@ LOOK_CHECKPOINTS = 288
 """Checkpoints among which cosigned ones are looked for: a day's; the newest, then the oldest that will do."""
 
 _WINDOW = "SELECT idx FROM window WHERE start_ms = ? AND symbol = ? ORDER BY revision DESC LIMIT 1"
-_HANDED_OVER = f"SELECT COALESCE(MAX(idx), -1) FROM entry WHERE kind >= 4 AND kind = {LOG}"
+_HANDED_OVER = f"SELECT COALESCE(MAX(idx), -1) FROM entry WHERE kind >= {EVENT} AND kind = {LOG}"
 _NEWEST = "SELECT note FROM checkpoint WHERE size >= ? ORDER BY size DESC LIMIT ?"
 _OLDEST = "SELECT note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT ?"
 _COSIGNATURE = re.compile(rb"^\xe2\x80\x94 [^ \n]+ [A-Za-z0-9+/]{102}==$", re.MULTILINE)
 """As a witness writes it (C2SP tlog-cosignature): four bytes of key id, eight of time, 64 of signature."""
+_SETTLED = "SELECT state, settled_ms, last_error FROM outbox WHERE destination = ? AND key = ?"
+_ARRIVED = "SELECT idx, arrived_ms FROM entry WHERE idx >= ? ORDER BY idx LIMIT 1"
+_NAMING = (
+    "SELECT idx, body FROM entry INDEXED BY entry_rare "
+    f"WHERE kind >= {EVENT} AND kind = {DELIVERY} AND idx >= ? AND instr(body, ?) ORDER BY idx LIMIT 1"
+)
 
 
 def newest_checkpoint(reader: Reader, at_least: int) -> tuple[bytes, Checkpoint]:
@@ -68,3 +77,39 @@ def receipt_of_window(reader: Reader, symbol: str, start_ms: int) -> Receipt:
     if not found:
         raise JournalError(f"The journal has no window of {symbol} that starts at {start_ms} (Unix ms).")
     return receipt(reader, found[0][0])
+
+
+def receipt_of_delivery(reader: Reader, destination: str, key: str, since_ms: int = 0) -> Receipt:
+    """That `destination` confirmed the document `key`. JournalError when it has not, or nobody knows of it.
+
+    since_ms: where to begin to look for one that has left the outbox; it was not delivered before.
+    """
+    settled = reader.rows(_SETTLED, destination, key)
+    if settled:
+        state, at_ms, error = settled[0]
+        if state == 0:
+            raise JournalError(f"The document {key} waits to be delivered to {destination}.")
+        if state != 1:
+            raise JournalError(f"The document {key} was not taken by {destination}: {error}")
+        since_ms = at_ms
+    for first in (_first_since(reader, since_ms), 0):  # from the beginning: clocks are set back
+        while rows := reader.rows(_NAMING, first, key.encode()):
+            ((index, body),) = rows
+            found = delivery(body)
+            if found is not None and found[:2] == (destination, DELIVERED) and key in found.names():
+                return receipt(reader, index)
+            first = index + 1
+    raise JournalError(f"No entry tells that {key} was delivered to {destination}.")
+
+
+def _first_since(reader: Reader, since_ms: int) -> int:
+    """The first entry that arrived then or later, where arrival times rise."""
+    low, high = 0, reader.size()
+    while low < high:
+        middle = (low + high) // 2
+        index, arrived_ms = reader.rows(_ARRIVED, middle)[0]
+        if arrived_ms < since_ms:
+            low = index + 1
+        else:
+            high = middle
+    return low

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from gateway.ingest import tables
 from gateway.ingest.polls import parse_configuration
 from gateway.ingest.replay import NEVER_S, numbered, take
+from gateway.journal.bodies import event
 from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.journal.leaf import Leaf
 from gateway.windows import OPEN_CELLS_MAX, Channel, Lane, Settings, Window, Windows
-from protocol import cbor
 from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.merkle import EvidenceError
@@ -95,8 +94,7 @@ class Replay:
         return message if isinstance(message, (Readings, Summary)) else None
 
     def _event(self, index: int, leaf: Leaf) -> None:
-        said: Any = cbor.loads(leaf.body)
-        name, details = said[0], said[2:]
+        name, details = event(leaf.body)
         if name == "placed":
             self._lane(leaf.source).place(*details)
         elif name == "table":
@@ -199,8 +197,7 @@ class Replay:
             if lane is None:
                 continue
             if leaf.kind == EVENT:
-                said: Any = cbor.loads(leaf.body)
-                self._located(leaf, said[2:], lane)
+                self._located(leaf, event(leaf.body)[1], lane)
             elif (message := self._message(leaf)) is not None:
                 take(lane, message, leaf.arrived_ms, NEVER_S)
 

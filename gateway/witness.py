@@ -123,14 +123,15 @@ class Witness:
         self._backoff_refused = backoff_refused or Backoff(random, first_s=30.0, max_s=900.0)
         self._exchange_s = exchange_s
         self._sleep = sleep
-        self._done = b""  # the newest checkpoint of ours that it has cosigned
+        self._done = ""  # text of the newest checkpoint of ours that it has cosigned
         self._old = 0  # the size that it should know
         self._recalled = False
 
     @property
     def waiting(self) -> bool:
         """There is a checkpoint that it has not cosigned."""
-        return self._journal.checkpoint not in (b"", self._done)
+        newest = self._journal.checkpoint
+        return newest != b"" and notes.parse(newest).text != self._done
 
     async def run(self) -> None:
         """Until cancelled. Whatever goes wrong here stops nothing else."""
@@ -179,7 +180,7 @@ class Witness:
         if not time_s:
             raise Refused("Its cosignature says no time.")
         at_ms = await self._keep(size, answer)
-        self._old, self._done = size, data
+        self._old, self._done = size, note.text
         self.counters.size, self.counters.at_ms = size, at_ms
 
     async def _submit(self, data: bytes, size: int) -> bytes:
@@ -224,6 +225,7 @@ class Witness:
             ((at_ms, stored),) = rows
             note = notes.cosigned(notes.parse(stored), answer, [self._verifier]).encode()
             await self._journal.commit(marks=[(_COSIGN, [(note, size)])])
+            self._journal.cosigned(note)
         return at_ms
 
     async def _exchange(self, method: str, path: str, body: bytes = b"") -> Answer:
@@ -263,11 +265,11 @@ class Witness:
         for size, at_ms, data in await self._journal.read(Reader.rows, _NEWEST, RECALL_CHECKPOINTS):
             if data.partition(b"\n")[0] != name:
                 return
-            if any(s[:2] == self._verifier[:2] for s in notes.parse(data).signatures):
+            note = notes.parse(data)
+            if any(s[:2] == self._verifier[:2] for s in note.signatures):
                 self._old = self.counters.size = size
                 self.counters.at_ms = at_ms
-                if data == self._journal.checkpoint:
-                    self._done = data
+                self._done = note.text
                 return
 
     def _worked(self) -> None:

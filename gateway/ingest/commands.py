@@ -1,7 +1,7 @@
 """Commands to a station device: sent over whatever link it has, answered, and both in the journal.
 
-Rule 1: a command is on disk, with who gave it, before it is sent; its answer, or that there was none,
-        follows. What is long (pieces of an update) is journaled by its size and SHA-256.
+Rule 1: a command is on disk (COMMAND), with who gave it, before it is sent; its answer, or that there was
+        none, follows. What is long (pieces of an update) is journaled by its size and SHA-256.
 Rule 2: the counter is this gateway's Unix ms. It only rises: within one ms, when the clock is set back, and
         over restarts (the newest one is read back from the journal). Others command too, with clocks of their
         own: a device that refuses a counter says which one it needs, and gets the same command once above it.
@@ -71,7 +71,7 @@ class Commands:
                 f"'{name}' cannot be sent to {device} ({error}). Shorten its name or its arguments."
             ) from error
         said = ("command", who, command.counter, command.id, name, _brief(args))
-        await self._journal.commit(entries=[self._device.entry(moment, *said)], now_ms=moment.now_ms)
+        await self._journal.commit(entries=[self._device.commanded(moment, *said)], now_ms=moment.now_ms)
         answer = self._waiting[command.id] = asyncio.get_running_loop().create_future()
         try:
             self._check_connected()
@@ -81,7 +81,7 @@ class Commands:
                 result = await answer
         except (TimeoutError, NotConnected, asyncio.CancelledError) as error:
             why = str(error) or "no answer came in time"
-            self._journal.submit([self._device.entry(self._now(), "result", command.id, None, why, None)])
+            self._journal.submit([self._device.commanded(self._now(), "result", command.id, None, why, None)])
             if isinstance(error, TimeoutError):
                 raise NoAnswer(
                     f"{device} did not answer '{name}' within {timeout_s:g} s. Whether it was carried out is "
@@ -92,7 +92,7 @@ class Commands:
             del self._waiting[command.id]
         said = ("result", command.id, result.ok, result.text, _brief(result.data))
         moment = self._now()
-        await self._journal.commit(entries=[self._device.entry(moment, *said)], now_ms=moment.now_ms)
+        await self._journal.commit(entries=[self._device.commanded(moment, *said)], now_ms=moment.now_ms)
         log.info("command", device=device, who=who, name=name, ok=result.ok, text=result.text)
         return result
 

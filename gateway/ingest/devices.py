@@ -25,8 +25,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gateway.counters import LinkCounters
-from gateway.ingest import tables
-from gateway.journal.kinds import EVENT, FRAME, HELLO
+from gateway.ingest import calibrations, tables
+from gateway.journal.kinds import CALIBRATION, COMMAND, EVENT, FRAME, HELLO
 from gateway.logs import get_logger
 from gateway.windows import BACK_MS, FUTURE_MS, Lane
 from protocol import cbor, framing
@@ -88,11 +88,13 @@ class DeviceIngest:
         position: tuple[int, int],
         lane: Lane,
         counters: LinkCounters,
+        calibrated: calibrations.Held | None = None,
     ):
         self.device = device
         self.session = session.GatewaySession(device, *position)
         self.counters = counters
         self.lane = lane
+        self.calibrated: calibrations.Held = calibrated or {}
         self.urgent = False  # something else than readings has come since this was last looked at
         self.answer_due = False  # an acknowledgement is due, whether or not something new was committed
         self.on_result: Callable[[Result], None] = lambda result: None  # whoever commands listens
@@ -266,6 +268,8 @@ class DeviceIngest:
         if self.lane.tables.get(hello.boot) != table:
             tables.greeted(self.lane, hello)
             entries.append(self._entry(HELLO, body, moment))
+            brought = calibrations.told(self.calibrated, hello, moment.now_ms)
+            entries += [self._entry(CALIBRATION, data, moment) for data in brought]
         offset_ms = moment.now_ms - hello.ticks_ms
         if hello.clock == 0 and moment.trusted and self.lane.place(hello.boot, offset_ms):
             entries.append(self.entry(moment, "placed", hello.boot, offset_ms))
@@ -283,6 +287,10 @@ class DeviceIngest:
     def entry(self, moment: Moment, name: str, *details: object) -> tuple:
         """An event about this device, to be journaled: [name, device, ...]."""
         return self._entry(EVENT, cbor.dumps([name, self.device, *details]), moment)
+
+    def commanded(self, moment: Moment, name: str, *details: object) -> tuple:
+        """A command to this device, or its result, to be journaled: as entry()."""
+        return self._entry(COMMAND, cbor.dumps([name, self.device, *details]), moment)
 
     def _entry(self, kind: int, body: bytes, moment: Moment) -> tuple:
         return (kind, self._source, 0, 0, 0, moment.now_ms, moment.mono_ns // 1_000_000, None, None, body)

@@ -25,7 +25,7 @@ from typing import Any
 
 from gateway.counters import Counters
 from gateway.errors import CommandError, JournalError
-from gateway.ingest import polls, replay
+from gateway.ingest import calibrations, polls, replay
 from gateway.ingest.commands import TIMEOUT_S, Commands
 from gateway.ingest.devices import DeviceIngest, Moment, Stream
 from gateway.ingest.raw import RawFeed
@@ -142,6 +142,7 @@ class Intake:
         reader = Reader(self.journal.path)
         try:
             boot, commanded = replay.learn(reader, self._lanes)
+            calibrated = calibrations.learn(reader)
             self._boot = boot + 1
             replay.resume(reader, self.windows, self._now().mono_s)
             self.known_ms = reader.newest_ms()
@@ -157,6 +158,7 @@ class Intake:
                 self.journal.position(name),
                 self._lanes[name],
                 self.counters.link(device),
+                calibrated.get(name),
             )
             self._commands[device] = Commands(ingest, self.journal, self._now, commanded[name])
             ingest.on_result = self._commands[device].answered

@@ -13,14 +13,14 @@ Rule 4: a window is never computed again from a part of its readings: where rete
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.ingest import tables
 from gateway.ingest.polls import parse_configuration
-from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
+from gateway.journal.bodies import event
+from gateway.journal.kinds import COMMAND, CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.logs import get_logger
 from gateway.windows import BACK_MS, Channel, Lane, Window, Windows
-from protocol import cbor
 from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.messages import Readings, Summary, decode
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = get_logger("replay")
 
 NEVER_S = float("-inf")
+LEARNED = (EVENT, CONFIGURATION, HELLO)
+"""Kinds that say what numbers mean: read from the beginning at each start, and few."""
 
 
 def numbered(channels: Iterable[Channel], source: str) -> list[Channel]:
@@ -43,8 +45,8 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
 
     Returns the newest gateway boot, and the largest counter of a command to each source.
     """
-    boot, counters = 0, dict.fromkeys(lanes, 0)
-    for entry in reader.entries(kind_from=EVENT):
+    boot, counters = 0, _commanded(reader, lanes)
+    for entry in reader.entries(kinds=LEARNED):
         if entry.kind == HELLO and entry.source in lanes:
             try:
                 hello = decode(payload_of(entry.body))
@@ -53,15 +55,14 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
                 continue
             tables.greeted(lanes[entry.source], hello)
         elif entry.kind == EVENT and entry.source in lanes:
-            said: Any = cbor.loads(entry.body)
-            name, _, *details = said
+            name, details = event(entry.body)
             if name == "placed":
                 lanes[entry.source].place(*details)
             elif name == "untold":
                 lanes[entry.source].untold.add(*details)
             elif name == "table":
                 tables.recall(lanes[entry.source], *details)
-            elif name == "command":
+            elif name == "command":  # in journals from before COMMAND
                 counters[entry.source] = max(counters[entry.source], details[1])
         elif entry.kind == CONFIGURATION:
             boot, _, channels = parse_configuration(entry.body)
@@ -70,6 +71,21 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
                     wired = numbered(channels, source)
                     lanes[source].describe(boot, [(c.quantity, c.interval_ms or 0, 0, ()) for c in wired])
     return boot, counters
+
+
+def _commanded(reader: Reader, lanes: dict[str, Lane]) -> dict[str, int]:
+    """The counter of the newest command to each source, 0 without any. They only rise (commands.py)."""
+    counters = dict.fromkeys(lanes, 0)
+    unknown = {source for source in lanes if source.startswith("device/")}
+    for entry in reader.newest_first(COMMAND):
+        if not unknown:
+            break
+        if entry.source in unknown and entry.body is not None:
+            name, details = event(entry.body)
+            if name == "command":
+                counters[entry.source] = details[1]
+                unknown.discard(entry.source)
+    return counters
 
 
 def feed(reader: Reader, lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None:
@@ -112,9 +128,9 @@ def _readings(entry: Stored) -> Readings | Summary | None:
 
 
 def _located(reader: Reader, entry: Stored) -> Iterator[tuple[int, Readings | Summary]]:
-    said: Any = cbor.loads(entry.body)
-    if said[0] == "located":
-        _, _, boot, first, last = said
+    name, details = event(entry.body)
+    if name == "located":
+        boot, first, last = details
         yield from _ticking(reader.without_time(entry.source, boot, first, last))
 
 
@@ -132,17 +148,17 @@ def untold(reader: Reader, source: str, boot: int, most: int):
     Returns (first, last, [(entry, readings)]), entry numbers both included; None when there are no more.
     """
     first, last = None, -1
-    for entry in reader.entries(kind_from=EVENT):
-        if entry.kind != EVENT or entry.source != source:
+    for entry in reader.entries(kinds=(EVENT,)):
+        if entry.source != source:
             continue
-        said: Any = cbor.loads(entry.body)
-        if said[0] not in ("untold", "located", "placed") or said[2] != boot:
+        name, details = event(entry.body)
+        if name not in ("untold", "located", "placed") or details[0] != boot:
             continue
-        if said[0] == "untold" and first is None:
+        if name == "untold" and first is None:
             first = entry.idx + 1
-        elif said[0] == "located":
-            first = said[4] + 1
-        elif said[0] == "placed" and last < 0:
+        elif name == "located":
+            first = details[2] + 1
+        elif name == "placed" and last < 0:
             last = entry.idx - 1  # what came after it was placed as it came
     if first is None:
         return None

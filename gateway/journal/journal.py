@@ -53,6 +53,7 @@ class Journal:
         self._checkpoints = checkpoints
         self._connect = connect
         self._sources: dict[str, int] = {}
+        self._cosigned = b""  # the checkpoint that was cosigned last
         self._waiting: list[Callable[[], None]] = []
         self._hear_of_documents: Callable[[Sequence[tuple]], None] = lambda drafts: None
         self.pending_entries = 0
@@ -146,8 +147,13 @@ class Journal:
 
     @property
     def checkpoint(self) -> bytes:
-        """The newest checkpoint that may be given to anybody; b"" before the first."""
-        return b"" if self._checkpoints is None else self._checkpoints.latest
+        """The newest checkpoint that may be given to anybody, with its cosignatures; b"" before the first."""
+        latest = b"" if self._checkpoints is None else self._checkpoints.latest
+        return self._cosigned if _text(self._cosigned) == _text(latest) else latest
+
+    def cosigned(self, note: bytes) -> None:
+        """This checkpoint lies in the journal with one more cosignature."""
+        self._cosigned = note
 
     async def read(self, function: Callable, *arguments):
         """`function(reader, *arguments)` on the reading thread; it sees everything done before.
@@ -287,3 +293,8 @@ class Journal:
     def _set_status(self, text: str) -> None:
         self.status = text
         self.hear_of_status(text)
+
+
+def _text(note: bytes) -> bytes:
+    """What is signed of a note: all but its signatures."""
+    return note.rpartition(b"\n\n")[0]

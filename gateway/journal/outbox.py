@@ -8,17 +8,26 @@ sent.
 Rule 1: documents come in with the transaction of what they tell about; marks ride in the next transaction.
 Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
 Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
+Rule 4: a mark and the entry that tells of it (DELIVERY) are one transaction; one entry for each call and
+        destination. What was delivered twice stands in two of them. Documents of kind "readings" stand in
+        none: they are many a second, and nobody asks for them again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
 
 from gateway.counters import Counters
 from gateway.forward.port import Document
+from gateway.journal.bodies import DELIVERED, PARKED, Delivery
 from gateway.journal.journal import Journal
+from gateway.journal.kinds import DELIVERY
 from gateway.journal.reader import Reader
+from gateway.journal.writer import Entry
 
 PASSING = "readings"
 """Kind of documents that nobody asks for again: their rows go as soon as they are delivered."""
@@ -39,19 +48,36 @@ _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
     "WHERE destination = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?"
 )
+SOURCE = "gateway"
+"""Whom entries about deliveries are from."""
 ERROR_LENGTH_MAX = 500
 """Characters of an error's text that are kept."""
 
 
-class JournalOutbox:
-    """The outbox of a journal that is open. `now_ms()` is station time."""
+class _Handed(NamedTuple):
+    """A document that was handed out and is not yet settled."""
 
-    def __init__(self, journal: Journal, now_ms: Callable[[], int], counters: Counters):
+    destination: str
+    key: str
+    digest: bytes | None  # SHA-256 of its bytes; None for those whose delivery is not journaled
+
+
+class JournalOutbox:
+    """The outbox of a journal that is open. `now_ms()` is station time, `mono_ns()` the monotonic clock."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        now_ms: Callable[[], int],
+        counters: Counters,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ):
         self._journal = journal
         self._now_ms = now_ms
+        self._mono_ns = mono_ns
         self._counters = counters
         self._events: dict[str, asyncio.Event] = {}
-        self._handed: dict[int, str] = {}  # documents handed out and not yet settled: id -> destination
+        self._handed: dict[int, _Handed] = {}  # by id
         journal.when_queued(self._heard)
 
     async def load(self) -> None:
@@ -73,20 +99,25 @@ class JournalOutbox:
     async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
         """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""
         rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, limit)
-        self._handed.update((row[0], destination) for row in rows)
-        return [Document._make(row) for row in rows]
+        documents = [Document._make(row) for row in rows]
+        for document in documents:
+            digest = None if document.kind == PASSING else sha256(document.body).digest()
+            self._handed[document.id] = _Handed(destination, document.key, digest)
+        return documents
 
     async def delivered(self, ids: Iterable[int]) -> None:
         """Mark as delivered; durable when this returns."""
         now_ms = self._now_ms()
         each = [(id,) for id in ids]
         await self._journal.commit(
-            marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])]
+            entries=self._told([id for (id,) in each], DELIVERED, now_ms),
+            marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])],
+            now_ms=now_ms,
         )
         for (id,) in each:
-            destination = self._handed.pop(id, None)
-            if destination is not None:
-                self._counters.destination(destination).delivered += 1
+            handed = self._handed.pop(id, None)
+            if handed is not None:
+                self._counters.destination(handed.destination).delivered += 1
 
     async def failed(self, id: int, reason: str, park: bool) -> None:
         """Count an attempt that failed; with `park` the document waits for a person."""
@@ -94,10 +125,31 @@ class JournalOutbox:
         if not park:
             await self._journal.commit(marks=[(_FAILED, [(reason, id)])])
             return
-        await self._journal.commit(marks=[(_PARKED, [(reason, self._now_ms(), id)])])
-        destination = self._handed.pop(id, None)
-        if destination is not None:
-            self._counters.destination(destination).parked += 1
+        now_ms = self._now_ms()
+        await self._journal.commit(
+            entries=self._told([id], PARKED, now_ms, reason),
+            marks=[(_PARKED, [(reason, now_ms, id)])],
+            now_ms=now_ms,
+        )
+        handed = self._handed.pop(id, None)
+        if handed is not None:
+            self._counters.destination(handed.destination).parked += 1
+
+    def _told(self, ids: list[int], state: str, now_ms: int, reason: str = "") -> list[Entry]:
+        """Rule 4: the entries that go with these marks."""
+        documents: dict[str, list[tuple[str, bytes]]] = {}  # by destination
+        for id in ids:
+            handed = self._handed.get(id)
+            if handed is not None and handed.digest is not None:
+                documents.setdefault(handed.destination, []).append((handed.key, handed.digest))
+        source, mono_ms = self._journal.source(SOURCE), self._mono_ns() // 1_000_000
+        return [
+            Entry(
+                DELIVERY, source, 0, 0, 0, now_ms, mono_ms, None, None,
+                Delivery(destination, state, now_ms, pairs, reason).encode(),
+            )
+            for destination, pairs in documents.items()
+        ]  # fmt: skip
 
     def event(self, destination: str) -> asyncio.Event:
         """Set whenever new documents for `destination` were queued."""

@@ -6,7 +6,8 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,14 @@ DAY_MS = 86_400_000
 _WINDOW = (
     "symbol, unit, start_ms, end_ms, revision, value, quality, status, valid, expected, valid_share, "
     "minimum, maximum, reason, last"
+)
+_COLUMNS = (
+    "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, leaf, body"
+)
+_ENTRY = f"{_COLUMNS} FROM entry JOIN source ON source.id = source"
+_RARE = (
+    f"{_COLUMNS} FROM entry INDEXED BY entry_rare JOIN source ON source.id = source "
+    f"WHERE kind >= {EVENT} AND kind = ? AND idx >= ? AND idx <= ?"
 )
 
 
@@ -81,29 +90,27 @@ class Reader:
 
     # Entries ------------------------------------------------------------------------------------------------
 
-    def entries(self, first: int = 0, last: int | None = None, kind_from: int = 0) -> Iterator[Stored]:
-        """Entries first..last, both included, in order, but for those that were pruned; those of
-        `kind_from` = 4 and more have an index.
+    def entries(self, first: int = 0, last: int | None = None, kinds: Sequence[int] = ()) -> Iterator[Stored]:
+        """Entries first..last, both included, in order, but for those that were pruned; only those `kinds`,
+        which have an index, if any are named. Name those you want: there are 100,000s of deliveries a year.
         """
-        rare = kind_from >= EVENT
-        query = (
-            "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, "
-            f"leaf, body FROM entry {'INDEXED BY entry_rare' if rare else ''} "
-            "JOIN source ON source.id = source WHERE idx >= ? AND idx <= ? "
-        )
-        if rare:
-            query += f"AND kind >= {EVENT} AND kind >= {kind_from} "
-        query += "ORDER BY idx"
-        cursor = self._connection.execute(query, (first, (1 << 62) if last is None else last))
+        span = (first, (1 << 62) if last is None else last)
+        if not kinds:
+            cursor = self._connection.execute(f"{_ENTRY} WHERE idx >= ? AND idx <= ? ORDER BY idx", span)
+            return map(Stored._make, cursor)
+        parts = [self._connection.execute(f"{_RARE} ORDER BY idx", (kind, *span)) for kind in kinds]
+        return map(Stored._make, merge(*parts))
+
+    def newest_first(self, kind: int) -> Iterator[Stored]:
+        """All entries of a kind that has an index, backwards."""
+        cursor = self._connection.execute(f"{_RARE} ORDER BY idx DESC", (kind, 0, 1 << 62))
         return map(Stored._make, cursor)
 
     def without_time(self, source: str, boot: int, first: int, last: int, most: int = -1) -> Iterator[Stored]:
         """Frames of a boot among entries first..last whose readings could not be placed when they came."""
         cursor = self._connection.execute(
-            "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, "
-            "leaf, body FROM entry JOIN source ON source.id = source "
-            f"WHERE idx >= ? AND idx <= ? AND name = ? AND boot = ? AND kind = {FRAME} AND first_ms IS NULL "
-            "ORDER BY idx LIMIT ?",
+            f"{_ENTRY} WHERE idx >= ? AND idx <= ? AND name = ? AND boot = ? AND kind = {FRAME} "
+            "AND first_ms IS NULL ORDER BY idx LIMIT ?",
             (first, last, source, boot, most),
         )
         return map(Stored._make, cursor)

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from gateway.errors import JournalError
 from gateway.journal import room
+from gateway.journal.bodies import event
 from gateway.journal.fold import SLOT_MS
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, RECORDS
@@ -33,7 +34,6 @@ from gateway.journal.reader import DAY_MS, Reader
 from gateway.journal.writer import Entry
 from gateway.windows import EMPTY_MS, FUTURE_MS
 from protocol import cbor
-from protocol.errors import CodecError
 from protocol.merkle import TILE_LEVELS, root_of
 
 PRUNED = "pruned"
@@ -187,22 +187,15 @@ class Retention:
 
     def _events(self, reader: Reader) -> None:
         """Take note of the events since it last looked."""
-        for entry in reader.entries(self._looked, kind_from=EVENT):
+        for entry in reader.entries(self._looked, kinds=(EVENT,)):
             self._looked = entry.idx + 1
-            if entry.kind != EVENT:
-                continue
-            try:
-                said: Any = cbor.loads(entry.body)
-            except CodecError:
-                continue  # not of ours
-            if not isinstance(said, list) or not said:
-                continue
-            if said[0] == "gap":
-                self._gaps.append((said[2], said[3]))
-            elif said[0] == PRUNED:
-                self.gone += said[5]
-            elif said[0] == "located" and entry.last_ms is not None:
-                self._located.append(Located(said[3], said[4], entry.last_ms))
+            name, details = event(entry.body)
+            if name == "gap":
+                self._gaps.append((details[0], details[1]))
+            elif name == PRUNED:
+                self.gone += details[3]
+            elif name == "located" and entry.last_ms is not None:
+                self._located.append(Located(details[1], details[2], entry.last_ms))
 
     def _due(self, reader: Reader, cutoff_ms: int) -> list[Block]:
         """The next blocks whose raw entries are all from before. JournalError: rule 4."""

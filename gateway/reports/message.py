@@ -1,7 +1,9 @@
 """Messages for brokers: one JSON object each, with a permanent id.
 
     topic    quantrac/<province>/<facility>/<station>/<kind>          kind: window, readings, ...
-    window   {"id", "t", "channels": {symbol: {"value", "unit", "status", "valid_share", "revision"}}}
+    window   {"id", "t", "channels": {symbol: {"value", "unit", "status", "valid_share", "revision"}},
+              "checkpoint": text}
+    checkpoint {"id", "t", "checkpoint": text}
     readings {"id", "t", "rows": [[symbol, t_ms, value, status], ...],
               "means": [[symbol, from_ms, to_ms, mean, minimum, maximum, readings, status], ...]}
 
@@ -10,7 +12,11 @@ Rule 2: a value is the same figure as in the provincial file: the text's number,
 Rule 3: a channel without any number has value null and a status that says why; never NaN.
 Rule 4: "means" is there only when a device had to thin out what it kept through an outage: such a mean of
         readings within from_ms <= t < to_ms is no reading, and never stands among the rows.
-`t` is RFC 3339 in GMT+7. The newest checkpoint joins the object once the journal signs them.
+Rule 5: "checkpoint" is a signed note (C2SP tlog-checkpoint), byte for byte, with such cosignatures as there
+        were: whoever keeps it can tell later whether history was rewritten. In a window it is the newest that
+        the journal had when the message was made, and so an older one than covers the window; before the
+        first there is none. A message is made once: what is sent again is the same bytes.
+`t` is RFC 3339 in GMT+7.
 """
 
 from __future__ import annotations
@@ -39,6 +45,7 @@ TOPIC_KINDS = {
     "readings": "readings",
 }
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 
 def rfc3339(time_ms: int) -> str:
@@ -60,8 +67,10 @@ def message_id(config: Config, kind: str, name: str) -> str:
     return f"{station.province}/{station.facility}/{station.code}/{TOPIC_KINDS[kind]}/{name}"
 
 
-def window_message(config: Config, windows: Sequence[Window], revision: int) -> bytes:
-    """The windows of one stamp and one revision."""
+def window_message(
+    config: Config, windows: Sequence[Window], revision: int, checkpoint: bytes = b""
+) -> bytes:
+    """The windows of one stamp and one revision; with the newest checkpoint, if there is one."""
     label_ms = label(config, windows[0])
     by_symbol = {window.symbol: window for window in windows}
     channels = {}
@@ -78,9 +87,26 @@ def window_message(config: Config, windows: Sequence[Window], revision: int) -> 
             "revision": window.revision,
         }
     name = f"{stamp(label_ms)}/{revision}"
-    return _encode(
-        {"id": message_id(config, "windows", name), "t": rfc3339(label_ms), "channels": channels},
-    )
+    found = {"id": message_id(config, "windows", name), "t": rfc3339(label_ms), "channels": channels}
+    if checkpoint:
+        found["checkpoint"] = checkpoint.decode()
+    return _encode(found)
+
+
+def checkpoint_message(config: Config, size: int, at_ms: int, checkpoint: bytes) -> bytes:
+    """A checkpoint of so many entries, signed at `at_ms`."""
+    name = message_id(config, "checkpoints", str(size))
+    return _encode({"id": name, "t": rfc3339(at_ms), "checkpoint": checkpoint.decode()})
+
+
+def checkpoint_in(data: bytes) -> bytes:
+    """The checkpoint in a message; b"" where there is none, or no message."""
+    try:
+        found = _decode(data)
+    except msgspec.DecodeError:
+        return b""
+    text = found.get("checkpoint") if isinstance(found, dict) else None
+    return text.encode() if isinstance(text, str) else b""
 
 
 def reading_message(

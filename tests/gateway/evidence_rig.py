@@ -87,7 +87,7 @@ class Story:
             settings,
             {"st-01": KEY},
             self.moment,
-            lambda windows: documents(config, windows),
+            lambda windows: documents(config, windows, journal.checkpoint),
         )
         intake.open()
         journal.start()

@@ -60,6 +60,7 @@ def test_a_trap_is_named(tmp_path, text, said):
 
 
 QUIET = [
+    SAMPLE.replace('["windows"]', '["windows", "checkpoints"]'),
     SAMPLE + PH.replace("decimals", 'unit_when_none = "-"\ndecimals'),
     SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 225.0]\n#"),
     SAMPLE + BROKER + 'host = "127.0.0.1"\n',

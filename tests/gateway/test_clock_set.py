@@ -78,7 +78,7 @@ def rebuilt(path, windows: Windows, starts) -> dict[tuple[str, int], Window]:
 
 def events(path, *names: str) -> list[list]:
     reader = Reader(path)
-    found = [cbor.loads(e.body) for e in reader.entries(kind_from=EVENT) if e.kind == EVENT and e.body]
+    found = [cbor.loads(e.body) for e in reader.entries(kinds=(EVENT,)) if e.body]
     reader.close()
     return [said for said in found if said[0] in (names or ("untold", "placed", "located"))]
 

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import CommandError, JournalError, NoAnswer, NotConnected
 from gateway.ingest import commands as commands_module
-from gateway.journal.kinds import EVENT
+from gateway.journal.journal import Journal
+from gateway.journal.kinds import COMMAND, EVENT
 from gateway.journal.reader import Reader
 from protocol import cbor, framing
 from protocol.cose import Mac0
@@ -66,9 +67,9 @@ def run(tmp_path, use, now_ms: int = NOW):
 
 def journaled(tmp_path) -> list[list]:
     reader = Reader(tmp_path / "journal.db")
-    said = [cbor.loads(e.body) for e in reader.entries(kind_from=EVENT) if e.kind == EVENT and e.body]
+    said = [cbor.loads(e.body) for e in reader.entries(kinds=(COMMAND,)) if e.body]
     reader.close()
-    return [event for event in said if event[0] in ("command", "result")]
+    return said
 
 
 def test_a_command_is_answered_and_written_down(tmp_path):
@@ -116,6 +117,33 @@ def test_counters_rise_within_a_millisecond_with_the_clock_set_back_and_over_res
 
     assert run(tmp_path, first) == [0, 1, 2, 3, 3_600_000]
     assert run(tmp_path, second, now_ms=NOW - 86_400_000) == [3_600_001]
+
+
+async def say_as_before(tmp_path, *counters: int) -> None:
+    """Commands as journals had them before they were a kind of their own."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.open(["device/st-01"])
+    journal.start()
+    source = journal.source("device/st-01")
+    bodies = [cbor.dumps(["command", "st-01", "Lan", n, n & 0xFFFFFFFF, "status", None]) for n in counters]
+    entries = [(EVENT, source, 0, 0, 0, NOW, 1, None, None, body) for body in bodies]
+    await journal.commit(entries=entries, now_ms=NOW)
+    await journal.close()
+
+
+@pytest.mark.parametrize("old, new", [(5_000_000, 0), (-5, 3)])
+def test_counters_of_older_journals_count(tmp_path, old, new):
+    """The newest of both sorts, whichever it is."""
+
+    async def use(rig, connect):
+        device = await connect()
+        await rig.intake.command("st-01", "status")
+        return counters(device)
+
+    if new:
+        run(tmp_path, use, now_ms=NOW + new)
+    asyncio.run(say_as_before(tmp_path, NOW + old - 10, NOW + old, NOW + old - 20))
+    assert run(tmp_path, use, now_ms=NOW - 1000) == [max(old, new) + 1]
 
 
 def test_the_control_a_counter_by_the_clock_alone_would_fall(tmp_path, monkeypatch):

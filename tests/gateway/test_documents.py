@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.documents import documents, readings_drafts
+from gateway.documents import checkpoint_drafts, documents, readings_drafts
 from gateway.reports import provincial
 from gateway.windows import OFF
 from protocol import quality
@@ -54,6 +54,25 @@ def test_what_each_destination_gets(tmp_path):
         T0,
     )
     assert set(json.loads(national.body)["channels"]) == {"COD", "pH"}
+
+
+def test_a_checkpoint_goes_into_messages_and_to_those_who_asked(tmp_path):
+    more = DESTINATIONS.replace('"alerts"', '"checkpoints"').replace(
+        "layout =", 'send = ["checkpoints"]\nlayout ='
+    )
+    config = configured(tmp_path, CHANNELS, more)
+    note = b"a text\n\nsigned\n"
+    (national,) = documents(config, [window("COD", 16.25)], note)
+    assert json.loads(national.body)["checkpoint"] == note.decode()
+    province, police = checkpoint_drafts(config, 42, T0, note)
+    assert province == (
+        "province", "checkpoint/NUO001/42", "checkpoints", "LCa-DEMO-NUO001-20260325000000-42.checkpoint",
+        "NUO001/20260325", T0, note,
+    )  # fmt: skip
+    assert police[:6] == (
+        "police", "checkpoint/NUO001/42", "checkpoints", "quantrac/LCa/DEMO/NUO001/checkpoint", "", T0,
+    )  # fmt: skip
+    assert json.loads(police.body)["checkpoint"] == note.decode()
 
 
 def test_the_label_can_be_the_start(tmp_path):

@@ -12,7 +12,7 @@ from gateway.errors import JournalError
 from gateway.journal import database, fold
 from gateway.journal import journal as journal_module
 from gateway.journal.fold import Fold
-from gateway.journal.kinds import WINDOW
+from gateway.journal.kinds import EVENT, WINDOW
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry
 from gateway.windows import Window, body
@@ -62,7 +62,7 @@ def test_entries_are_numbered_hashed_and_kept(tmp_path):
     for entry in reader.entries():
         said = cbor.dumps([entry.kind, entry.source, entry.arrived_ms, entry.mono_ms, entry.body])
         assert entry.leaf_bytes() == said and entry.leaf == hashlib.sha256(b"\x00" + said).digest()
-    assert [e.body for e in reader.entries(kind_from=4)] == [b"x"]
+    assert [e.body for e in reader.entries(kinds=(EVENT,))] == [b"x"]
     assert [e.idx for e in reader.entries(1, 2)] == [1, 2]
     reader.close()
 

@@ -33,6 +33,29 @@ def test_a_window_message(tmp_path):
     }
 
 
+NOTE = "quantrac/LCa/DEMO/NUO001\n7\nAAAA\n\n— quantrac/LCa/DEMO/NUO001 BBBB\n".encode()
+
+
+def test_a_window_message_carries_the_newest_checkpoint(tmp_path):
+    config = configured(tmp_path)
+    bare = message.window_message(config, [window("COD", 1.0)], 1)
+    told = message.window_message(config, [window("COD", 1.0)], 1, NOTE)
+    assert json.loads(told) == {**json.loads(bare), "checkpoint": NOTE.decode()}
+    assert "checkpoint" not in json.loads(bare), "before the first there is none"
+    assert message.checkpoint_in(told) == NOTE and message.checkpoint_in(bare) == b""
+    for data in (b"", b"no json", b"[1]", b'{"checkpoint": 7}', NOTE):
+        assert message.checkpoint_in(data) == b""
+
+
+def test_a_checkpoint_message(tmp_path):
+    data = message.checkpoint_message(configured(tmp_path), 7, T0 + 5, NOTE)
+    assert json.loads(data) == {
+        "id": "LCa/DEMO/NUO001/checkpoint/7",
+        "t": "2026-03-25T00:00:00.005+07:00",
+        "checkpoint": NOTE.decode(),
+    }
+
+
 def test_the_same_windows_make_the_same_bytes(tmp_path):
     config = configured(tmp_path, channel("COD", "mg/l") + channel("pH", ""))
     one, two = window("COD", 1.0), window("pH", 7.0)

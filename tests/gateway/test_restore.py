@@ -28,9 +28,7 @@ from tools.log.rebuild import rebuild
 def events(site: Site) -> list:
     reader = Reader(site.journal)
     try:
-        found = [
-            cbor.loads(entry.body or b"") for entry in reader.entries(kind_from=EVENT) if entry.kind == EVENT
-        ]
+        found = [cbor.loads(entry.body or b"") for entry in reader.entries(kinds=(EVENT,))]
     finally:
         reader.close()
     return [event for event in found if event[0] == "restored"]  # type: ignore[index]

@@ -2,7 +2,7 @@
 
 Rule 1: a journal is that of the first k jobs, in order and whole, for a k that is not below what was
         acknowledged: entries with exact bodies and leaves, without a gap; documents queued with them;
-        deliveries marked.
+        deliveries marked, and an entry for each mark.
 Rule 2: what a journal said it held when it was opened counts as acknowledged: devices free their memory for
         it.
 """
@@ -13,9 +13,11 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.journal.bodies import delivery
 from gateway.journal.reader import Reader
 from tests.power.journal_victim import TAG
 
@@ -115,6 +117,13 @@ def check_leaves(path: Path) -> None:
         reader.close()
 
 
+@lru_cache(4096)
+def told(body: bytes) -> frozenset[tuple[str, str]]:
+    """(destination, key) of the documents whose delivery this entry tells of."""
+    found = None if body.startswith(TAG) else delivery(body)
+    return frozenset((found.destination, key) for key, _ in found.documents) if found else frozenset()
+
+
 class Expected:
     """What a journal holds after each job. `rows` are those of a journal in which all of them are."""
 
@@ -172,6 +181,9 @@ class Expected:
             )
         if not any(self._is_boundary(k, count) for k in range(len(self.ends))):
             raise Broken(f"a transaction is there in part: {count} entries")
+        marked = {name for name, (state, _) in found.outbox.items() if state == 1}
+        if frozenset().union(*[told(body) for _, _, body in found.rows]) != marked:
+            raise Broken("what entries tell of deliveries is not what is marked")
         if self.jobs_in(found, done) is None:
             raise Broken(f"documents or marks that belong to {count} entries are missing or too many")
 

@@ -22,6 +22,7 @@ JSON object a line, at the moment when it is promised:
 --normal       control: PRAGMA synchronous = NORMAL
 --delete       control: PRAGMA journal_mode = DELETE, what SQLite falls back to when it cannot make its log
 --early        control: acknowledges when it submits
+--apart        control: the entry that tells of a delivery is not in the transaction of its mark
 --believe      control: opens SQLite's log as it is found, without writing it once more
 --sqlite       control: SQLite moves its log by itself, in a COMMIT
 --carelessly   control: syncs no folder that it made
@@ -44,6 +45,7 @@ from typing import NamedTuple
 from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.journal import database, durable, wal, writer
+from gateway.journal.bodies import DELIVERED
 from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
@@ -65,6 +67,18 @@ RETRY_S = 0.002
 """Pause after an error of the disk; the real gateway's grows to 10 s."""
 
 
+class Apart(JournalOutbox):
+    """Tells first, and marks then."""
+
+    async def delivered(self, ids) -> None:
+        ids = list(ids)
+        await self._journal.commit(entries=JournalOutbox._told(self, ids, DELIVERED, NOW_MS))
+        await super().delivered(ids)
+
+    def _told(self, *arguments) -> list[Entry]:
+        return []
+
+
 class Ahead(Checkpoints):
     """Remembers what may never be in the journal."""
 
@@ -84,6 +98,7 @@ class How(NamedTuple):
     gate: bool = False
     sign: type[Checkpoints] | None = None
     early: bool = False
+    outbox: type[JournalOutbox] = JournalOutbox
 
 
 def connect_normal(path: str) -> sqlite3.Connection:
@@ -126,12 +141,13 @@ def window(i: int, symbol: str) -> Window:
 class Victim:
     """The jobs of one seed, and what was promised about them."""
 
-    def __init__(self, journal: Journal, fd: int, seed: int, early: bool = False, first: int = 0):
+    def __init__(self, journal: Journal, fd: int, seed: int, how: How):
         self.journal = journal
         self.fd = fd
         self.rng = Random(seed)
-        self.early = early
-        self.number = first  # of the next job
+        self.early = how.early
+        self.make_outbox = how.outbox
+        self.number = how.first  # of the next job
         self.sequences = {source: journal.position(source)[1] for source in SOURCES}
         self.undelivered: list[tuple[str, str]] = []
         self.use(journal)
@@ -140,7 +156,7 @@ class Victim:
         """Go on with this one, opened a moment ago."""
         self.journal = journal
         self.ending = False
-        self.outbox = JournalOutbox(journal, lambda: NOW_MS, Counters())
+        self.outbox = self.make_outbox(journal, lambda: NOW_MS, Counters())
         journal.hear_of_status = lambda text: self.say(status=text)
         self.say(held=journal.size, unsigned=journal.unsigned)
 
@@ -286,11 +302,11 @@ async def main(path: Path, said: Path, seed: int, jobs: int, how: How) -> None:
             return
         journal.start()
         if how.gate:
-            victim = Victim(journal, fd, seed, how.early, how.first)
+            victim = Victim(journal, fd, seed, how)
             while not said.with_suffix(".gate").exists():
                 await asyncio.sleep(0.001)
         if victim is None:
-            victim = Victim(journal, fd, seed, how.early, how.first)
+            victim = Victim(journal, fd, seed, how)
         else:
             victim.use(journal)
         running = asyncio.create_task(
@@ -325,6 +341,7 @@ def start(options: list[str]) -> None:
         "--gate" in options,
         Ahead if "--ahead" in options else Checkpoints if "--sign" in options else None,
         "--early" in options,
+        Apart if "--apart" in options else JournalOutbox,
     )
     asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), how))
 

@@ -61,6 +61,12 @@ def test_control_without_the_sync_or_acknowledged_before_it_a_loss_is_found(tmp_
         cuts.explore(calls, 1, STATES, final=tmp_path / "disk" / cuts.JOURNAL)
 
 
+def test_control_a_delivery_that_is_told_of_apart_from_its_mark_is_found(tmp_path):
+    calls = cuts.victim(tmp_path, 1, JOBS, "--apart")
+    with pytest.raises(AssertionError, match="what entries tell of deliveries is not what is marked"):
+        cuts.explore(calls, 1, STATES, final=tmp_path / "disk" / cuts.JOURNAL)
+
+
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "", "site", "keys", "log.checkpoint.new"])
 def test_control_a_disk_that_lies_about_one_sync_loses(tmp_path, name):
     """The replayer itself: each kind of sync (database, log, directories, what is signed) is needed, and its

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
+from gateway.checkpoint_feed import CheckpointFeed
+from gateway.config import load
+from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.journal.leaf import leaf
+from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import Reader
 from gateway.receipts import receipt, receipt_of_window
+from gateway.reports import message
 from gateway.windows import body, parse_body
+from protocol import checkpoint, note
 from protocol import receipt as receipts
+from protocol.checkpoint import Checkpoint, open_checkpoint
 from protocol.merkle import EvidenceError
-from protocol.note import parse_vkey
-from tests.gateway.evidence_rig import LENGTH_MS, START, Story, greeting, late, live, restarted
+from protocol.note import COSIGNATURE, Signer, Verifier, parse_vkey
+from tests.gateway.evidence_rig import LENGTH_MS, START, Run, Story, greeting, late, live, restarted
 from tests.gateway.handover_rig import rotate, signer
 from tools.cli import app
 from tools.log.times import time_ms
@@ -216,6 +226,137 @@ def test_the_first_difference_is_named(story, tmp_path, statement, says):
     assert says in wrong and status == (1 if says else 0)
 
 
+# Checkpoints in documents --------------------------------------------------------------------------------
+
+
+def told(story: Story) -> list[tuple[str, str, bytes, Checkpoint | None]]:
+    """(destination, key, body, the checkpoint in it) of the messages in the outbox, in their order."""
+    with contextlib.closing(sqlite3.connect(story.state_dir / "journal.db")) as connection:
+        rows = connection.execute("SELECT destination, key, body FROM outbox ORDER BY id").fetchall()
+    found = []
+    for destination, key, data in rows:
+        note = message.checkpoint_in(data)
+        found.append((destination, key, data, open_checkpoint(note, log_key(story)) if note else None))
+    return found
+
+
+def log_key(story: Story) -> Verifier:
+    return parse_vkey((story.state_dir / "log.vkey").read_text().strip())
+
+
+def test_messages_carry_the_checkpoint_that_was_newest(story):
+    """The first window has none; each later one that of the window before, which is older than itself."""
+    sizes = [signed.size if signed else 0 for name, _, _, signed in told(story) if name == "national"]
+    assert sizes[0] == 0 and sizes[1:] == sorted(set(sizes[1:])) and len(sizes) == 7
+    with contextlib.closing(sqlite3.connect(story.state_dir / "journal.db")) as connection:
+        signed = [size for (size,) in connection.execute("SELECT size FROM checkpoint ORDER BY size")]
+    assert sizes[1:] == signed[:-1]
+
+
+NOT_OURS = "holds a checkpoint that is not the journal's"
+
+
+def replaced(story: Story, tmp_path: Path, change) -> str:
+    """What rebuild says when the third message's checkpoint is `change(the journal's, what it was)`."""
+    with contextlib.closing(sqlite3.connect(story.state_dir / "journal.db")) as connection:
+        notes = [note for (note,) in connection.execute("SELECT note FROM checkpoint ORDER BY size")]
+    _, key, data, _ = [row for row in told(story) if row[0] == "national"][2]
+    found = json.loads(data)
+    text = change(notes, found["checkpoint"].encode())
+    found["checkpoint"] = text if text is None else text.decode()
+    if text == b"":
+        del found["checkpoint"]
+    made = msgspec.json.encode(found).hex()
+    status, wrong = changed(
+        story,
+        tmp_path,
+        f"UPDATE outbox SET body = x'{made}' WHERE key = '{key}' AND destination = 'national'",
+    )
+    assert status == (1 if wrong else 0)
+    return wrong
+
+
+def stranger(notes: list[bytes], told: bytes) -> bytes:
+    """The same text, signed by somebody else under the log's name."""
+    signer = Signer(checkpoint.parse(note.parse(told).text).origin, Ed25519PrivateKey.generate())
+    text = note.parse(told).text
+    return f"{text}\n{signer.sign(text)}".encode()
+
+
+def with_a_stranger(notes: list[bytes], told: bytes) -> bytes:
+    signer = Signer("witness.example", Ed25519PrivateKey.generate(), COSIGNATURE)
+    return told + signer.sign(note.parse(told).text, 1_774_397_100).encode()
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda notes, told: told, ""),
+        (lambda notes, told: notes[0], ""),  # an older one: it was the newest once, who can tell
+        (lambda notes, told: b"", ""),
+        (lambda notes, told: notes[-1], "holds a checkpoint that is newer than its windows"),
+        (lambda notes, told: told.replace(b"\n\n", b"\nmore\n\n"), NOT_OURS),
+        (lambda notes, told: b"7" + told, NOT_OURS),
+        (stranger, NOT_OURS),
+        (with_a_stranger, NOT_OURS),
+        (lambda notes, told: b"no note", "holds no checkpoint"),
+        (lambda notes, told: None, "is not what its windows give"),
+    ],
+)
+def test_a_checkpoint_in_a_message_is_one_of_the_journals(story, tmp_path, change, says):
+    wrong = replaced(story, tmp_path, change)
+    assert says in wrong and bool(wrong) == bool(says)
+
+
+def test_one_that_was_cosigned_since_is_the_same(story, tmp_path):
+    """The journal's note gets its cosignature after the message was made."""
+    signer = Signer("witness.example", Ed25519PrivateKey.generate(), COSIGNATURE)
+    with contextlib.closing(sqlite3.connect(story.state_dir / "journal.db")) as connection:
+        rows = connection.execute("SELECT size, note FROM checkpoint").fetchall()
+    cosign = [
+        f"UPDATE checkpoint SET note = x'{(data + signer.sign(note.parse(data).text, 1).encode()).hex()}' "
+        f"WHERE size = {size}"
+        for size, data in rows
+    ]
+    assert changed(story, tmp_path, *cosign) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def sending(tmp_path_factory) -> Story:
+    """A story whose checkpoints are queued as well."""
+    more = '[[destination]]\nid = "police"\nkind = "mqtt"\nhost = "127.0.0.1"\nsend = ["checkpoints"]\n'
+    more += '[[destination]]\nid = "side"\nkind = "directory"\npath = "side"\nsend = ["checkpoints"]\n'
+    story = Story(tmp_path_factory.mktemp("sending"), more=more)
+
+    async def queue(run: Run) -> None:
+        journal = run.intake.journal
+        outbox = JournalOutbox(journal, lambda: story.now_ms, Counters())
+        await CheckpointFeed(load(story.config), journal, outbox).look()
+
+    return story.start(greeting, live(1), queue, live(1), queue, live(1), queue)
+
+
+BODY = "UPDATE outbox SET body"
+
+
+@pytest.mark.parametrize(
+    "statement, says",
+    [
+        ("UPDATE outbox SET attempts = 1", ""),
+        (f"{BODY} = CAST(body || ' ' AS BLOB) WHERE destination = 'police'", "is not what its checkpoint"),
+        (f"{BODY} = CAST(body || ' ' AS BLOB) WHERE destination = 'side'", "holds no checkpoint"),
+        (f"{BODY} = x'7b7d' WHERE destination = 'police'", "holds no checkpoint"),
+        ("UPDATE outbox SET key = 'checkpoint/NUO001/1' WHERE id = 4", "is not what its checkpoint"),
+        ("DELETE FROM checkpoint WHERE size = (SELECT MIN(size) FROM checkpoint)", NOT_OURS),
+    ],
+)
+def test_queued_checkpoints_are_as_they_were_signed(sending, tmp_path, statement, says):
+    status, said, wrong = run("rebuild", sending.config)
+    assert status == 0 and "4 checkpoints in the outbox are as they were signed" in said, wrong
+    status, wrong = changed(sending, tmp_path, statement)
+    assert says in wrong and status == (1 if says else 0)
+
+
 def test_a_row_that_does_not_follow_from_its_readings_is_named(story, tmp_path):
     """Whoever holds the journal and its hashes can write what he likes; not what its readings do not give."""
     reader = Reader(story.state_dir / "journal.db")
@@ -229,4 +370,3 @@ def test_a_row_that_does_not_follow_from_its_readings_is_named(story, tmp_path):
         f"UPDATE entry SET body = x'{lie.hex()}', leaf = x'{hashed.hex()}' WHERE idx = {stored.idx}",
     )  # fmt: skip
     assert status == 1 and f"entry {stored.idx}: the window of 'COD'" in wrong and "says value 1.0" in wrong
-

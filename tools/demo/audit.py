@@ -132,7 +132,9 @@ def count_files(journal: Path, destination: str, province: Path, ledger: list[st
     try:
         names = {
             name
-            for (name,) in connection.execute("SELECT name FROM outbox WHERE destination = ?", (destination,))
+            for (name,) in connection.execute(
+                "SELECT name FROM outbox WHERE destination = ? AND kind = 'windows'", (destination,)
+            )
         }
     finally:
         connection.close()

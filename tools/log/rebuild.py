@@ -2,7 +2,8 @@
 
 Rule 1: reads only; the gateway may run meanwhile. The whole comparison is of one moment of the journal.
 Rule 2: compared, byte for byte: each entry with its hash, the root with every checkpoint, rows with the
-        entries before them, the window table with the rows, the outbox's window documents with the rows.
+        entries before them, the window table with the rows, the outbox's documents with the rows and the
+        checkpoints, calibrations with the greetings that bring them.
 Rule 3: what retention has pruned cannot be made again: windows are compared from where all entries are there.
         The hashes that were kept are held against the nodes and checkpoints like all others.
 """
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from gateway import config as configuration
 from gateway.errors import JournalError
+from gateway.ingest.calibrations import Check
 from gateway.journal.checkpoints import origin
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.leaf import Leaf
@@ -35,6 +37,8 @@ from tools.log.progress import Bar
 from tools.people import Failure
 
 _CHECKPOINTS = "SELECT size, note FROM checkpoint ORDER BY size"
+_CHECKPOINT = "SELECT at_ms, note FROM checkpoint WHERE size = ?"
+_SIDE = "SELECT destination, key, name, body FROM outbox WHERE kind = 'checkpoints' ORDER BY id"
 _DOCUMENT = "SELECT name, body FROM outbox WHERE destination = ? AND key = ?"
 _DOCUMENTS = "SELECT destination, key FROM outbox WHERE kind = 'windows' AND key LIKE 'window/%' ORDER BY id"
 _ROWLESS = f"SELECT idx FROM window LEFT JOIN entry USING (idx) WHERE kind IS NOT {WINDOW} LIMIT 1"
@@ -54,7 +58,9 @@ class Rebuilt(NamedTuple):
     windows: int
     revisions: int
     rows: int
-    documents: int
+    documents: int  # of windows
+    calibrations: int
+    sent: int  # documents with a checkpoint
 
 
 def rebuild(config_path: Path) -> Rebuilt:
@@ -78,6 +84,7 @@ class _Rebuild:
         self._reader, self._codes = reader, codes
         self._destinations = [id for (id,) in reader.rows("SELECT DISTINCT destination FROM outbox")]
         self._made: set[tuple[str, str]] = set()
+        self._sent = 0  # checkpoints
         self._from_ms: int | None = None
         self._told = 0  # entries before this one were pruned, by the log's own word
 
@@ -87,6 +94,7 @@ class _Rebuild:
         recomputation = Recomputation(
             self._leaf, whole.from_ms, EVER_MS, whole.first, self._group, self._replay
         )
+        calibrations = Check()
         entries, pruned, checkpoints = 0, 0, 0
         signed = iter(reader.rows(_CHECKPOINTS))
         ahead = next(signed, None)
@@ -103,6 +111,7 @@ class _Rebuild:
                 else:
                     self._look(stored, whole)
                     recomputation.take(stored.idx, _leaf_of(stored))
+                    calibrations.take(stored.idx, _leaf_of(stored))
                 bar.advance()
         if ahead is not None:
             raise EvidenceError(f"{ahead[0]} entries were signed, and the journal holds {entries}")
@@ -113,13 +122,16 @@ class _Rebuild:
             raise EvidenceError(
                 f"entries {self._told} to {whole.first - 1} were pruned, and no entry tells of it"
             )
+        calibrations.end()
+        for row in reader.rows(_SIDE):
+            self._check_checkpoint(*row)
         if not whole.first:
             for destination, key in reader.rows(_DOCUMENTS):
                 if (destination, key) not in self._made:
                     raise EvidenceError(f"the document {key} for {destination} follows from no window")
         return Rebuilt(
             entries, pruned, checkpoints, self._from_ms, recomputation.windows, recomputation.revisions,
-            recomputation.rows, len(self._made),
+            recomputation.rows, len(self._made), calibrations.found, self._sent,
         )  # fmt: skip
 
     def _leaves(self, first: int) -> Iterator[tuple[bytes, Stored | None]]:
@@ -190,13 +202,53 @@ class _Rebuild:
 
     def _compare(self, what: str, name: str, data: bytes, group: Group) -> None:
         if not name.endswith(".txt"):
-            if data != _message(self._codes, group):
+            told = message.checkpoint_in(data)
+            if told and self._known(what, told)[0] > group.idx:
+                raise EvidenceError(f"{what} holds a checkpoint that is newer than its windows")
+            if data != _message(self._codes, group, told):
                 raise EvidenceError(f"{what} is not what its windows give")
             return
         made = rendered(self._codes, group)
         if made is None or made[1] is None or made[0] != name:
             raise EvidenceError(f"{what}: its windows give no file {name}")
         compare(what, data, made[1])
+
+    # Checkpoints --------------------------------------------------------------------------------------------
+
+    def _check_checkpoint(self, destination: str, key: str, name: str, data: bytes) -> None:
+        """A document with a checkpoint holds one of the journal's, and nothing else."""
+        what = f"{key} for {destination}"
+        is_file = name.endswith(".checkpoint")
+        told = data if is_file else message.checkpoint_in(data)
+        size, at_ms = self._known(what, told)
+        config: Any = SimpleNamespace(station=self._codes)
+        made = told if is_file else message.checkpoint_message(config, size, at_ms, told)
+        if key != f"checkpoint/{self._codes.code}/{size}" or data != made:
+            raise EvidenceError(f"{what} is not what its checkpoint gives")
+        self._sent += 1
+
+    def _known(self, what: str, told: bytes) -> tuple[int, int]:
+        """(entries, time) of a checkpoint of the journal. It may have been told before it was cosigned, or
+        cosigned anew; but the log's own signature is the same.
+        """
+        try:
+            found = note.parse(told)
+            signed = checkpoint.parse(found.text)
+        except EvidenceError as error:
+            raise EvidenceError(f"{what} holds no checkpoint: {error}") from None
+        rows = self._reader.rows(_CHECKPOINT, signed.size)
+        if rows:
+            held = note.parse(rows[0][1])
+            keys = {signature[:2] for signature in held.signatures}
+            ours = [s for s in found.signatures if s.name == signed.origin]
+            if (
+                held.text == found.text
+                and ours == [s for s in held.signatures if s.name == signed.origin]
+                and ours
+                and keys.issuperset([signature[:2] for signature in found.signatures])
+            ):
+                return signed.size, rows[0][0]
+        raise EvidenceError(f"{what} holds a checkpoint that is not the journal's")
 
 
 class _JournalReplay(Replay):
@@ -230,12 +282,12 @@ def _check_root(row: tuple[int, bytes], frontier: Frontier) -> None:
         )
 
 
-def _message(codes: Codes, group: Group) -> bytes:
+def _message(codes: Codes, group: Group, told: bytes) -> bytes:
     """As gateway/documents.py makes it; a configuration's parts by their names."""
     config: Any = SimpleNamespace(
         station=codes, gateway=SimpleNamespace(label=group.settings.label), channel=group.channels
     )
-    return message.window_message(config, group.windows, group.revision)
+    return message.window_message(config, group.windows, group.revision, told)
 
 
 def _name(window: Window) -> str:
@@ -265,3 +317,5 @@ def _lines(found: Rebuilt) -> Iterator[str]:
         f"({found.rows} rows), come out bit for bit"
     )
     yield f"{found.documents} documents in the outbox are what these windows give, byte for byte"
+    yield f"{found.calibrations} calibrations are what greetings bring"
+    yield f"{found.sent} checkpoints in the outbox are as they were signed"

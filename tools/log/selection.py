@@ -10,14 +10,15 @@ Rule 2: beside it: what says the meaning of numbers (greetings, tables, placemen
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.ingest.polls import parse_configuration
+from gateway.ingest.replay import LEARNED
+from gateway.journal.bodies import event
 from gateway.journal.kinds import CONFIGURATION, EVENT, HELLO, POLL
 from gateway.journal.reader import Reader, Stored
 from gateway.reports.message import rfc3339
 from gateway.windows import FUTURE_MS, Settings
-from protocol import cbor
 from tools.people import Failure
 
 _GROUPS = (
@@ -100,17 +101,17 @@ def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[se
     """Entries outside of the run that say what the others mean; and all configurations up to its end."""
     found: set[int] = set()
     configurations: dict[int, Stored] = {}  # by boot
-    for entry in reader.entries(0, end - 1, kind_from=EVENT):
+    for entry in reader.entries(0, end - 1, LEARNED):
         if entry.kind == CONFIGURATION:
             configurations[parse_configuration(entry.body)[0]] = entry
         elif entry.kind == HELLO:
             found.add(entry.idx)
         elif entry.kind == EVENT:
-            said: Any = cbor.loads(entry.body)
-            if said[0] in TELLING:
+            name, details = event(entry.body)
+            if name in TELLING:
                 found.add(entry.idx)
-            elif said[0] == "located" and (entry.idx in others or entry.idx in run):
-                found |= {stored.idx for stored in reader.without_time(entry.source, *said[2:5])}
+            elif name == "located" and (entry.idx in others or entry.idx in run):
+                found |= {stored.idx for stored in reader.without_time(entry.source, *details[:3])}
     before = [entry.idx for entry in configurations.values() if entry.idx < run.start]
     found |= {max(before)} if before else set()
     found |= {entry.idx for entry in configurations.values() if entry.idx >= run.stop}

@@ -21,7 +21,7 @@ from gateway.restore import Refused
 from gateway.succession import KEY, epoch_of
 from protocol import cbor, checkpoint, note
 from tests.gateway.backup_rig import NAME, SECOND, Site
-from tests.gateway.test_handover import count, in_a_child, rotate
+from tests.gateway.test_handover import count, in_a_child, on_disk, rotate
 from tools.log.rebuild import rebuild
 
 
@@ -373,7 +373,7 @@ def test_killed_at_any_step_of_it_no_second_history_is_signed(tmp_path, lost):
     site.loses(lost)
     before = tmp_path / "before"
     shutil.copytree(site.at, before) if site.at.exists() else None
-    now_ms, seen, fatal = site.story.now_ms, set(), 0
+    now_ms, seen, fatal, left = site.story.now_ms, set(), 0, None
     for fatal in range(1, 400):
         shutil.rmtree(site.at, ignore_errors=True)
         if before.exists():
@@ -385,7 +385,8 @@ def test_killed_at_any_step_of_it_no_second_history_is_signed(tmp_path, lost):
 
         if in_a_child(do) != 9:
             break
-        if site.config.exists() and all_named(site):
+        left, before_that = on_disk(site.at), left
+        if left != before_that and site.config.exists() and all_named(site):
             site.story.now_ms = now_ms
             site.lives(2)
             fresh = [data for _, data in site.notes() if data not in known]

@@ -400,6 +400,34 @@ def all_named(site: Site) -> bool:
     return (site.state_dir / "keys" / "st-01.link").exists()
 
 
+def test_killed_at_any_step_it_goes_on_as_the_same_log_or_not_at_all(tmp_path):
+    site = Site(tmp_path)
+    site.lives(2)
+    entries = site.back_up().manifest.entries
+    site.loses("journal")
+    shutil.copytree(site.at, tmp_path / "before")
+    now_ms, seen, left = site.story.now_ms, set(), None
+    for fatal in range(1, 400):
+        shutil.rmtree(site.at)
+        shutil.copytree(tmp_path / "before", site.at)
+
+        def do(fatal: int = fatal) -> None:
+            count(fatal)
+            site.restore()
+
+        if in_a_child(do) != 9:
+            break
+        left, before_that = on_disk(site.at), left
+        if left != before_that:
+            back, site.story.now_ms = site.journal.exists(), now_ms
+            site.lives(2)
+            assert (site.unsigned() == "") == back
+            assert min((size for size, _ in site.notes()), default=0) < entries
+            assert bool(site.notes()) == back, "an empty journal is not signed as this log"
+            seen.add(back)
+    assert seen == {False, True}
+
+
 def test_control_were_the_key_put_back_first_an_empty_journal_would_be_signed(tmp_path, monkeypatch):
     site = Site(tmp_path)
     site.lives(1)

@@ -165,6 +165,7 @@ class _Backup:
     def _journal(self) -> tuple[int, int, str, str]:
         """(entries, entries signed, verifier key, why it is not signed on) of the copy, which is checked."""
         copy = self._part / JOURNAL_FILE
+        os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # VACUUM takes an empty file
         try:
             with closing(database.connect_to_read(self._state_dir / JOURNAL_FILE)) as connection:
                 connection.execute("PRAGMA query_only = OFF")  # it concerns the file that is made, too
@@ -172,7 +173,6 @@ class _Backup:
             found = look(copy, self._part / STATE, log_name(self._config))
         except sqlite3.Error as error:
             raise JournalError(f"The journal cannot be copied: {error}. Check the disks.") from error
-        os.chmod(copy, 0o600)
         self._files[JOURNAL_FILE] = Copied(*digest(copy, sync=True), JOURNAL_FILE)
         return found
 

@@ -21,7 +21,7 @@ from gateway.restore import Refused
 from gateway.succession import KEY, epoch_of
 from protocol import cbor, checkpoint, note
 from tests.gateway.backup_rig import NAME, SECOND, Site
-from tests.gateway.test_handover import count, in_a_child, rotate
+from tests.gateway.test_handover import count, in_a_child, on_disk, rotate
 from tools.log.rebuild import rebuild
 
 
@@ -371,7 +371,7 @@ def test_killed_at_any_step_of_it_no_second_history_is_signed(tmp_path, lost):
     site.loses(lost)
     before = tmp_path / "before"
     shutil.copytree(site.at, before) if site.at.exists() else None
-    now_ms, seen, fatal = site.story.now_ms, set(), 0
+    now_ms, seen, fatal, left = site.story.now_ms, set(), 0, None
     for fatal in range(1, 400):
         shutil.rmtree(site.at, ignore_errors=True)
         if before.exists():
@@ -383,7 +383,8 @@ def test_killed_at_any_step_of_it_no_second_history_is_signed(tmp_path, lost):
 
         if in_a_child(do) != 9:
             break
-        if site.config.exists() and all_named(site):
+        left, before_that = on_disk(site.at), left
+        if left != before_that and site.config.exists() and all_named(site):
             site.story.now_ms = now_ms
             site.lives(2)
             fresh = [data for _, data in site.notes() if data not in known]
@@ -395,6 +396,34 @@ def test_killed_at_any_step_of_it_no_second_history_is_signed(tmp_path, lost):
 
 def all_named(site: Site) -> bool:
     return (site.state_dir / "keys" / "st-01.link").exists()
+
+
+def test_killed_at_any_step_it_goes_on_as_the_same_log_or_not_at_all(tmp_path):
+    site = Site(tmp_path)
+    site.lives(2)
+    entries = site.back_up().manifest.entries
+    site.loses("journal")
+    shutil.copytree(site.at, tmp_path / "before")
+    now_ms, seen, left = site.story.now_ms, set(), None
+    for fatal in range(1, 400):
+        shutil.rmtree(site.at)
+        shutil.copytree(tmp_path / "before", site.at)
+
+        def do(fatal: int = fatal) -> None:
+            count(fatal)
+            site.restore()
+
+        if in_a_child(do) != 9:
+            break
+        left, before_that = on_disk(site.at), left
+        if left != before_that:
+            back, site.story.now_ms = site.journal.exists(), now_ms
+            site.lives(2)
+            assert (site.unsigned() == "") == back
+            assert min((size for size, _ in site.notes()), default=0) < entries
+            assert bool(site.notes()) == back, "an empty journal is not signed as this log"
+            seen.add(back)
+    assert seen == {False, True}
 
 
 def test_control_were_the_key_put_back_first_an_empty_journal_would_be_signed(tmp_path, monkeypatch):

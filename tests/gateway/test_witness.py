@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 from pathlib import Path
@@ -14,6 +15,9 @@ from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config import load
 from gateway.errors import Unreachable
+from gateway.journal.handover import new_epoch, rotate_key
+from gateway.journal.keys import KEY_FILE
+from gateway.journal.stopped import Now, StoppedLog
 from gateway.metrics import exporter
 from gateway.status import WITNESS_LATE_S
 from gateway.web.client import exchange
@@ -222,6 +226,62 @@ def test_shorter_than_what_it_cosigned_is_said_before_it_is_as_long_again(tmp_pa
                 assert asked.counters.dispute.startswith(said)
                 assert f"It shows our own signature below {before} entries, kept in" in asked.counters.dispute
                 assert at.cosigned(there.witness.vkey) == []
+
+    run(story)
+
+
+def hand_over(at, how: str) -> None:
+    """Another key, or a new epoch since the key is gone; the journal must be closed."""
+    with contextlib.closing(StoppedLog(at.state_dir, LOG)) as log:
+        if how == "key":
+            rotate_key(log, "once a year", Now(NOW_MS, 1))
+        else:
+            (at.state_dir / KEY_FILE).unlink()
+            new_epoch(log, "the key is gone", Now(NOW_MS, 1))
+
+
+@pytest.mark.parametrize("how", ["key", "epoch"])
+def test_it_cosigns_on_once_it_knows_the_key_that_follows(tmp_path, how):
+    async def story():
+        async with server(tmp_path) as there:
+            async with site(tmp_path) as at, asking(at.client(there.url, there.witness.vkey)) as asked:
+                before = await at.window()
+                await up_to_date(asked, before)
+                old = at.vkey_file.read_text()
+            hand_over(at, how)
+            known = tmp_path / "known.vkey"
+            known.write_text(old)
+            there.witness._log_vkeys = [known]
+            async with site(tmp_path) as at, asking(at.client(there.url, there.witness.vkey)) as asked:
+                size = await at.window()
+                await until(lambda: "give" in asked.counters.last_error)
+                assert asked.counters.dispute == ""
+                known.write_text(old + at.vkey_file.read_text())
+                await up_to_date(asked, size)
+            held = open_checkpoint(at.notes()[size], at.log, [note.parse_vkey(there.witness.vkey)], 1)
+            assert held.size == size and held.origin == at.log.name
+
+    run(story)
+
+
+def test_a_log_that_went_back_behind_its_rotation_shows_what_the_earlier_key_signed(tmp_path):
+    async def story():
+        async with server(tmp_path) as there:
+            async with site(tmp_path) as at:
+                pass
+            hand_over(at, "key")
+            at.backup()
+            async with site(tmp_path) as at, asking(at.client(there.url, there.witness.vkey)) as asked:
+                size = await at.window(20)
+                await up_to_date(asked, size)
+            at.restore()
+            hand_over(at, "key")
+            async with site(tmp_path) as at, asking(at.client(there.url, there.witness.vkey)) as asked:
+                await at.window(2)
+                await until(lambda: asked.counters.dispute)
+                assert f"It shows our own signature below {size} entries, kept in" in asked.counters.dispute
+            async with site(tmp_path) as at:
+                assert f"{size} entries were signed" in at.journal.unsigned, "from the next start on"
 
     run(story)
 

@@ -306,7 +306,7 @@ def test_control_a_quick_way_without_limits_is_caught(monkeypatch):
 
     def without(self, time_ms: int) -> None:
         aim(self, time_ms)
-        self._fast = [(append, i, -math.inf, math.inf, points) for append, i, _, _, points in self._fast]
+        self._fast = [(append, i, -1e300, 1e300, points) for append, i, _, _, points in self._fast]
 
     monkeypatch.setattr(Lane, "_aim", without)
     assert repr(lived(1)) != right

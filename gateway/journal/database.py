@@ -22,8 +22,8 @@ VERSION = 3
 """Schema version this program writes: the newest schema/v<N>.sql."""
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
-WAL_PAGES = 2000
-"""Pages (4 KiB) by which the write-ahead log grows before it is moved into the database: 8 MiB."""
+WAL_BYTES = 8 * 1024 * 1024
+"""Size of the write-ahead log at which it is moved into the database."""
 WAL_KEEP_BYTES = 16 * 1024 * 1024
 """A log grown by a burst is cut to this size."""
 _PART_BYTES = 1 << 20

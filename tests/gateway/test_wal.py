@@ -15,12 +15,12 @@ from gateway.journal import database, wal, writer
 from gateway.journal.wal import Wal
 from tests.gateway.journal_rig import Connection, Disk, bodies, frames, io_error, with_journal
 
-PAGES = 40
+BYTES = 160 * 1024
 
 
 @pytest.fixture(autouse=True)
 def small_log(monkeypatch):
-    monkeypatch.setattr(database, "WAL_PAGES", PAGES)
+    monkeypatch.setattr(database, "WAL_BYTES", BYTES)
     monkeypatch.setattr(writer, "RETRY_S", (0.01,))
 
 
@@ -50,7 +50,8 @@ def restarts(path: Path, connect=database.connect) -> list[int]:
 
 def by_sqlite(path: str) -> sqlite3.Connection:
     connection = database.connect(path)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES}")
+    frame_bytes = 24 + connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute(f"PRAGMA wal_autocheckpoint = {-(-BYTES // frame_bytes)}")
     return connection
 
 
@@ -157,8 +158,8 @@ class Readers:
 
 
 def longest(path: Path, commits: int) -> int:
-    """Pages that the log grows to while readers come and go between all BEGINs and COMMITs."""
-    readers, pages = Readers(path), [0]
+    """Bytes that the log grows to while readers come and go between all BEGINs and COMMITs."""
+    readers, sizes = Readers(path), [0]
 
     class Read(Connection):
         def execute(self, sql, *parameters):
@@ -168,7 +169,7 @@ def longest(path: Path, commits: int) -> int:
             if sql.startswith("BEGIN"):
                 readers.next()
             elif sql == "COMMIT":
-                pages.append(Path(f"{path}-wal").stat().st_size // 4096)
+                sizes.append(Path(f"{path}-wal").stat().st_size)
             return result
 
         def _while_they_come_and_go(self, sql):
@@ -190,21 +191,21 @@ def longest(path: Path, commits: int) -> int:
     with_journal(path, use, lambda name: Read(database.connect(name), Disk(lambda sql, commits: None)))
     readers.close()
     assert len(bodies(path)) == commits
-    return max(pages)
+    return max(sizes)
 
 
 def test_with_readers_who_come_and_go_it_begins_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(wal, "RESTART_MS", 20_000)
-    assert longest(tmp_path / "journal.db", 150) < 4 * PAGES
+    assert longest(tmp_path / "journal.db", 150) < 4 * BYTES
 
 
 def test_control_without_holding_readers_up_it_grows_for_ever(tmp_path, monkeypatch):
     def move(self):
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._moved = self.pages
+        self._moved = self._frames
 
     monkeypatch.setattr(Wal, "move", move)
-    assert longest(tmp_path / "journal.db", 150) > 6 * PAGES
+    assert longest(tmp_path / "journal.db", 150) > 6 * BYTES
 
 
 def test_one_who_reads_an_old_state_keeps_it_and_stops_nobody(tmp_path, monkeypatch):
@@ -227,5 +228,5 @@ def test_one_who_reads_an_old_state_keeps_it_and_stops_nobody(tmp_path, monkeypa
         return grown, Path(f"{path}-wal").stat().st_size
 
     grown, after = with_journal(path, use)
-    assert grown > 3 * PAGES * 4096 and after < grown + 2 * PAGES * 4096
+    assert grown > 3 * BYTES and after < grown + 2 * BYTES
     assert len(bodies(path)) == 250

@@ -57,8 +57,8 @@ TAG = b"Q-"
 """What the bodies of this victim's entries begin with: the journal's own entries do not."""
 SOURCES = ("gateway", "device/st-01", "device/st-02", "bus/tank", "device/after")
 DESTINATIONS = ("province", "national")
-LOG_PAGES = 12
-"""Pages of SQLite's log before it is moved into the database; the real gateway's log is 8 MiB."""
+LOG_BYTES = 24 * 1024
+"""Of SQLite's log before it is moved into the database; the real gateway's is 8 MiB."""
 LOG = origin("LCa", "DEMO", "NUO001")
 NOW_MS = 1_774_400_000_000
 FAULTS = 12
@@ -121,7 +121,7 @@ def connect_believing(path: str) -> sqlite3.Connection:
 def connect_and_let_sqlite(path: str) -> sqlite3.Connection:
     wal.Wal.grown = lambda self: False
     connection = database.connect(path)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    connection.execute("PRAGMA wal_autocheckpoint = 6")
     return connection
 
 
@@ -279,7 +279,7 @@ def fork_on_demand() -> None:
     Its process id is printed. A fork, because starting Python takes longer than such a victim lives.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    database.WAL_PAGES = LOG_PAGES
+    database.WAL_BYTES = LOG_BYTES
     for line in sys.stdin:
         path, said, seed, first, *options = line.split()
         child = os.fork()
@@ -322,7 +322,7 @@ async def main(path: Path, said: Path, seed: int, jobs: int, how: How) -> None:
 
 def start(options: list[str]) -> None:
     writer.RETRY_S = (RETRY_S,)
-    database.WAL_PAGES = LOG_PAGES
+    database.WAL_BYTES = LOG_BYTES
     if "--carelessly" in options:
         durable.make_folder = lambda folder, mode=0o777: folder.mkdir(mode, parents=True, exist_ok=True)
     number = {

@@ -23,6 +23,8 @@ from tests.power import journal_cuts as cuts
 from tests.power.journal_story import Expected, Story, check_leaves, read
 from tests.power.rig import LONG
 
+pytestmark = pytest.mark.timeout(7000 if LONG else 600)
+
 JOBS = 8 if LONG else 3
 ERRORS = {"fdatasync": ("EIO",), "pwrite64": ("EIO", "ENOSPC", "EROFS"), "ftruncate": ("EIO",)}
 """Errors of each call; in every run each number of a call gets one of them, in the long run all."""
@@ -149,7 +151,6 @@ def made(tmp_path_factory) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.timeout(7000 if LONG else 600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_call_of_an_append_fails_once(tmp_path, made, part):
     failures = 0
@@ -163,7 +164,6 @@ def test_each_call_of_an_append_fails_once(tmp_path, made, part):
     assert failures
 
 
-@pytest.mark.timeout(7000 if LONG else 600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_call_of_an_append_fails_from_then_on(tmp_path, made, part):
     failures = 0

@@ -21,6 +21,8 @@ from tests.power.journal_cuts import ROOT
 from tests.power.journal_story import Broken, Expected, Story, check_leaves, read
 from tests.power.rig import LONG
 
+pytestmark = pytest.mark.timeout(7000 if LONG else 600)
+
 KILLS = 2_500 if LONG else 50
 """Of each seed."""
 JOURNAL_KILLS = 25
@@ -87,7 +89,6 @@ def zygote():
         process.stdin.close()
 
 
-@pytest.mark.timeout(7000 if LONG else 600)
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_it_holds_what_was_acknowledged(tmp_path, zygote, seed):
     rng = Random(seed)

@@ -14,6 +14,8 @@ from tests.power import journal_cuts as cuts
 from tests.power.journal_story import Expected, Story, check_leaves, read
 from tests.power.rig import LONG
 
+pytestmark = pytest.mark.timeout(7000 if LONG else 600)
+
 RUNS = range(1, 101 if LONG else 9)
 STATES = 9_560 if LONG else 2_280
 """Distinct crash states of each run, those of cuts during a recovery not counted."""
@@ -29,7 +31,6 @@ def signing(seed: int) -> tuple[bool, str]:
     return seed % 2 == 0, cuts.DEEP_JOURNAL if seed % 4 == 0 else cuts.JOURNAL
 
 
-@pytest.mark.timeout(7000 if LONG else 600)
 @pytest.mark.parametrize("seed", RUNS)
 def test_whatever_a_cut_leaves_holds_what_was_acknowledged(tmp_path, seed):
     sign, journal = signing(seed)

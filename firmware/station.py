@@ -31,7 +31,7 @@ REPORT_MS = 1000
 DRAIN_MS = 10000
 LEAVE_MS = 3000
 MEMORY_RECORDS = 1024  # at most, when station.json does not say: the flash takes what is older
-MEMORY_RECORDS_MIN = 256
+MEMORY_RECORDS_MIN = 384
 _COMMANDS_MAX = 4  # waiting
 
 

@@ -32,14 +32,14 @@ from protocol import messages
 from protocol._compat import const
 from protocol.quality import has_value
 
-ROWS_MAX = const(24)  # a row takes at most 18 bytes of a frame of 1,024, a summary's at most 29
+ROWS_MAX = const(48)  # a row takes at most 18 bytes of a frame of 1,024: see uplink.py, rule 7
 OFFSET_MAX_MS = const(0x3FFFFFFF)  # a small int on every runtime
 DETAILS_MAX = const(4096)  # bytes of event texts in memory; what is beyond is left out, never the events
 _NEEDED = (messages.START, messages.DISCARDED, messages.CLOCK_SET)  # few, short, and read by the gateway
 RESERVE = const(147456)  # bytes of flash: a package that is being received, 128 KB, and 16 KB for small files
 
-SILENT_MS = const(5000)  # the oldest record waits so long for its acknowledgement: full batches go to flash
-AGE_MS = const(10000)  # and after so long all there is
+SILENT_MS = const(10000)  # the oldest record waits so long for its acknowledgement, which takes 8 s at work
+AGE_MS = const(12000)  # (uplink.py, session.py): full batches go to flash then, and after so long all there is
 THIN_SILENT_MS = const(60000)  # no thinning before the link was silent for so long
 RETRY_MS_MAX = const(600000)
 GONE_FILE = (
@@ -99,7 +99,7 @@ class Store:
         self.flash_faults = 0
         self.thinned = 0
         self.newest_event = 0, ""  # kind, detail
-        self.on_put = None  # called after every record: the uplink sleeps until then
+        self.on_put = None  # called after every record, with whether it is urgent: the uplink sleeps until then
         self.sealer = sealer
         self._clock = clock
         self._pieces = ring
@@ -205,7 +205,7 @@ class Store:
             self.sealer.add(self._next, channel, flags, calibration, raw, time_ms, more)
         self._next += 1
         if self.on_put:
-            self.on_put()
+            self.on_put(flags & SUMMARY == EVENT and channel)  # a SEAL, of kind 0, has time
 
     def _place(self, number):
         record = (number - 1) % self.capacity
@@ -300,7 +300,7 @@ class Store:
         at = sequence
         if kind == SUMMARY:
             span_ms = struct.unpack(SPAN, more)[3]
-            while record and len(rows) < ROWS_MAX:
+            while record and len(rows) < messages.SUMMARIES_MAX:
                 channel, flags, calibration, raw, time_ms, more = record
                 if (flags ^ begun) & TOLD or flags & SUMMARY != SUMMARY or time_ms != base_ms:
                     break

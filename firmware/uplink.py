@@ -10,11 +10,13 @@
 # Rule 5: every connection begins with a zero byte, which ends whatever half frame the line still holds.
 # Rule 6: results of commands go first. While what is sent is old (a backlog after an outage), the newest
 #         readings go along every few seconds, as a NOW: the page at the gateway shows the present.
-# Rule 7: records wait HOLD_MS for company: a frame and its acknowledgement cost a board more than the rows.
+# Rule 7: readings wait HOLD_MS for company: a frame and its acknowledgement cost a board more than the rows,
+#         and the gateway's memory card more still. An event goes at once, with all before it.
 
 import asyncio
 
 from firmware.backoff import Backoff
+from firmware.store import ROWS_MAX
 from protocol import framing, messages
 from protocol.errors import AuthError, CodecError
 from protocol.session import GREETING, LIVE, span
@@ -24,8 +26,7 @@ WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so
 SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
 ANSWER_MS = 10000  # taken for the age of an answer to nobody knows what
 NAP_MS = 500  # how often the session's own clocks (repeat, time-out, pause) are looked at
-HOLD_MS = 500  # station time that records may wait for others, to share a frame and its acknowledgement
-ROWS = 24  # a full frame
+HOLD_MS = 2500  # station time that readings may wait for others, to share a frame and its acknowledgement
 BEHIND_MS = 10000  # records this old are a backlog
 NOW_MS = 5000
 
@@ -53,7 +54,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._heard_at = 0
         self._left = []  # (last sequence, or 0 for HELLO; ticks when it left first), not acknowledged
-        self._puts = 0  # records since all was sent, and when the first of them came
+        self._puts = 0  # records not sent, an event as many as a frame takes, and when the first of them came
         self._put_at = 0
         store.on_put = self._put
 
@@ -61,11 +62,11 @@ class Uplink:
     def noise(self):
         return self._decoder.noise
 
-    def _put(self):
+    def _put(self, urgent):
         if not self._puts:
             self._put_at = self._board.ticks_ms()
-        self._puts += 1
-        if self._puts >= ROWS:
+        self._puts += ROWS_MAX if urgent else 1
+        if self._puts >= ROWS_MAX:
             self._wake.set()
 
     def answer(self, result):
@@ -142,7 +143,7 @@ class Uplink:
                 recent = self._store.recent()
                 if recent:
                     return messages.Now(self._nonce, *recent)
-            if 0 < self._puts < ROWS and not self._behind:
+            if 0 < self._puts < ROWS_MAX and not self._behind:
                 waited_ms = self._board.ticks_diff(now, self._put_at) * self._board.station_speed()
                 if 0 <= waited_ms < HOLD_MS:
                     return None
@@ -209,6 +210,9 @@ class Uplink:
             self._left = [(0, now)]
             self._nonce = message.nonce
             return
+        event = type(message) is messages.Event
+        self._puts = max(0, self._puts - (ROWS_MAX if event else names[2] + 1 - names[1]))
+        self._put_at = now  # of what is left the first came later: it may wait so much longer
         if not [True for last, _ in self._left if last == names[2]]:
             self._left.append((names[2], now))
         made_ms = message.base_ms if type(message) is messages.Readings else message.time_ms

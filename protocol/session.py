@@ -53,6 +53,7 @@ def follows(position, boot, seq):
 #        that boot only, or None while there is none (not yet, no more, or discarded);
 #        release(boot, seq) frees all up to there.
 # ticks_diff(later, earlier) -> ms. next() must be called at least once in each half period of the ticks.
+# ack_timeout_ms: a gateway collects readings for 5 s before it writes them; the rest is for lines and disks.
 #
 # link_up, link_down and receive return happenings, which the caller may act on:
 #   ("time", time_ms, trusted)   the gateway's time
@@ -62,7 +63,7 @@ def follows(position, boot, seq):
 #   not new.
 #                                Start again under a boot number above this one; until then no record is sent.
 class DeviceSession:
-    def __init__(self, make_hello, store, ticks_diff, window_frames=8, ack_timeout_ms=5000):
+    def __init__(self, make_hello, store, ticks_diff, window_frames=8, ack_timeout_ms=8000):
         self.state = DOWN
         self.acked = (0, 0)  # what the gateway needs no more: on its disk, or declared in HELLO as gone
         self.ignored = 0  # messages that had no place in this state: old, foreign, recorded

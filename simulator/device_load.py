@@ -25,6 +25,12 @@ IN_FLIGHT = 2048
 """Frames kept unacknowledged, so that one commit's delay does not idle the link."""
 WINDOW = 8
 """The same of a device at work: its session's window."""
+POLL_MS = 500
+"""A device at work measures all of its channels so often: 20 readings a second."""
+FULL = 48
+"""Rows of its full frames; tests hold both figures against the firmware's own."""
+HOLD_MS = 2500
+"""How long its readings wait for company."""
 SPAN_MS = 50 * 86_400_000
 READ_BYTES = 65536
 CONNECT_S_MAX = 10.0
@@ -43,6 +49,7 @@ class LoadDevice:
         self.device, self.port, self.frames = device, port, frames
         self.acknowledged = 0  # frames
         self.times: list[tuple[float, int]] = []  # (monotonic seconds, frames acknowledged by then)
+        self.longest_wait_s = 0.0  # of a frame for its acknowledgement
         self._mac = Mac0(device, key)
         self._wire: list[bytes] = []
 
@@ -71,26 +78,27 @@ class LoadDevice:
                         self.acknowledged = message.seq // ROWS
                         self.times.append((time.monotonic(), self.acknowledged))
 
-    def run_live(self, seconds: float, rate: float) -> None:
-        """As a device at work: `rate` frames a second, as measured, never more than a window ahead."""
+    def run_live(self, seconds: float) -> None:
+        """As the firmware at work (firmware/uplink.py): ROWS readings every POLL_MS; a frame when FULL are
+        there, or when the oldest has waited HOLD_MS; never more than WINDOW frames ahead.
+        """
         decoder = framing.Decoder()
         with _connect(self.port) as link:
             link.sendall(framing.encode(self._mac.seal(encode(_hello(self.device)))))
             while not any(type(m) is Welcome for m in self._heard(decoder, link)):
                 pass
             link.setblocking(False)
-            began, sent = time.monotonic(), 0
-            while self.acknowledged < sent or time.monotonic() < began + seconds:
-                due = min(time.monotonic() - began, seconds) * rate
-                while sent < due and sent - self.acknowledged < WINDOW:
-                    message = _readings(sent, time.time_ns() // 1_000_000, 0)
+            live = _Live(time.monotonic(), time.time_ns() // 1_000_000)
+            while live.acknowledged < live.made or live.age_s() < seconds:
+                message = live.message(min(live.age_s(), seconds))
+                if message is not None:
                     link.sendall(framing.encode(self._mac.seal(encode(message))))
-                    sent += 1
+                    continue
                 time.sleep(0.02)
                 for message in self._heard(decoder, link, wait=False):
-                    if type(message) is Ack and message.seq // ROWS > self.acknowledged:
-                        self.acknowledged = message.seq // ROWS
-                        self.times.append((time.monotonic(), self.acknowledged))
+                    if type(message) is Ack:
+                        live.acknowledge(message.seq)
+            self.acknowledged, self.longest_wait_s = live.frames, live.longest_wait_s
 
     def _heard(self, decoder: framing.Decoder, link: socket.socket, wait: bool = True) -> list[tuple]:
         try:
@@ -100,6 +108,53 @@ class LoadDevice:
         if not data:
             raise ConnectionError("the gateway closed the link")
         return [decode(self._mac.open(body)) for body in decoder.feed(data)]
+
+
+class _Live:
+    """What a device at work has measured, sent and been told. Numbers are sequence numbers, from 1."""
+
+    def __init__(self, began: float, base_ms: int) -> None:
+        self._began, self._base_ms = began, base_ms
+        self.made = self._sent = self.acknowledged = self.frames = 0
+        self._held_since = 0.0  # seconds after `began`, of the oldest that is not sent
+        self._flying: list[tuple[int, float]] = []  # last number of a frame, when it left
+        self.longest_wait_s = 0.0
+
+    def age_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def message(self, age_s: float) -> Readings | None:
+        """The frame to send at this age, if any."""
+        made = int(age_s * 1000 / POLL_MS) * ROWS
+        if made > self.made and self.made == self._sent:
+            self._held_since = age_s
+        self.made = made
+        count = min(FULL, made - self._sent)
+        held_ms = (self.age_s() - self._held_since) * 1000
+        if not count or (count < FULL and held_ms < HOLD_MS) or len(self._flying) >= WINDOW:
+            return None
+        first = self._sent
+        self._sent += count
+        self._held_since = age_s
+        self._flying.append((self._sent, self.age_s()))
+        return _live_readings(first, count, self._base_ms)
+
+    def acknowledge(self, number: int) -> None:
+        self.acknowledged = max(self.acknowledged, number)
+        done = [left for last, left in self._flying if last <= number]
+        self.longest_wait_s = max([self.longest_wait_s, *(self.age_s() - left for left in done)])
+        self.frames += len(done)
+        self._flying = self._flying[len(done) :]
+
+
+def _live_readings(first: int, count: int, base_ms: int) -> Readings:
+    """Readings number first + 1 and on: one of each channel every POLL_MS, 20 ms apart."""
+    times = [base_ms + n // ROWS * POLL_MS + n % ROWS * 20 for n in range(first, first + count)]
+    rows = tuple(
+        (n % ROWS, at - times[0], float_bits(20.0 + n % 997 / 64), 0, 0)
+        for n, at in zip(range(first, first + count), times, strict=True)
+    )
+    return Readings(1, first + 1, times[0], 1, rows)
 
 
 def _connect(port: int) -> socket.socket:
@@ -137,8 +192,8 @@ def _hello(device: str) -> Hello:
     return Hello(1, "load", device, 1, bytes(7) + b"\x01", bytes(8), channels, 1, 1, 1, 0, "load")
 
 
-def _readings(frame: int, base_ms: int, step_ms: int = STEP_MS) -> Readings:
+def _readings(frame: int, base_ms: int) -> Readings:
     """Frame number `frame` from 0: ten readings, slowly changing."""
     value = float_bits(20.0 + frame % 512 / 64)
     rows = tuple((i, i * 37, value, 0, 0) for i in range(ROWS))
-    return Readings(1, frame * ROWS + 1, base_ms + frame * step_ms, 1, rows)
+    return Readings(1, frame * ROWS + 1, base_ms + frame * STEP_MS, 1, rows)

@@ -95,7 +95,7 @@ class DeviceIngest:
         self.counters = counters
         self.lane = lane
         self.calibrated: calibrations.Held = calibrated or {}
-        self.urgent = False  # something else than readings has come since this was last looked at
+        self.urgent = False  # an event or a greeting has come since this was last looked at: nobody waits
         self.answer_due = False  # an acknowledgement is due, whether or not something new was committed
         self.on_result: Callable[[Result], None] = lambda result: None  # whoever commands listens
         self.send: Callable[[bytes], bool] | None = None  # over the live link: whether it takes the bytes
@@ -145,7 +145,7 @@ class DeviceIngest:
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
                     )
                 else:
-                    self.urgent = True
+                    self.urgent |= type(message) is Event
                     boot, first_seq, last_seq, first_ms, last_ms = self._record(message, moment, entries)
                     entries.append(
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)

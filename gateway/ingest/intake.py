@@ -50,9 +50,9 @@ LATE_PER_TICK = 8
 """Windows computed again at one go: a backlog of months must not hold up the windows that close now."""
 LOCATE_ENTRIES = 128
 """Records placed after the fact at one go, so that a boot of weeks holds up neither links nor windows."""
-FRAME_PATIENCE_S = 2.5
-"""Readings of a device wait so long to share a commit: it keeps them until they are acknowledged, fills its
-window in 4 s and repeats itself after 5 s."""
+FRAME_PATIENCE_S = 5.0
+"""Readings of a device wait so long to share a commit: it keeps them until they are acknowledged, and repeats
+itself after 8 s."""
 POLL_PATIENCE_S = 2.0
 """... and those of the gateway's own instruments, which nobody keeps: what a power cut may take of them."""
 PAUSE_MS = 250

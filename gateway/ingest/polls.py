@@ -75,11 +75,14 @@ class BusIngest:
 
 
 def _parts(rows: Sequence[tuple]) -> list[Sequence[tuple]]:
-    """Rows cut to what one entry holds: ROWS_MAX of them, whose times an offset of 32 bits can tell apart."""
+    """Rows cut to what one entry holds: ROWS_MAX of them at most, no entry much smaller than the others
+    (each costs some hundred bytes of its own), whose times an offset of 32 bits can tell apart.
+    """
     parts: list[Sequence[tuple]] = []
     start = 0
+    most = -(-len(rows) // max(1, -(-len(rows) // ROWS_MAX)))
     for i in range(1, len(rows) + 1):
-        if i == len(rows) or i - start == ROWS_MAX or abs(rows[i][1] - rows[start][1]) > OFFSET_MS_MAX:
+        if i == len(rows) or i - start == most or abs(rows[i][1] - rows[start][1]) > OFFSET_MS_MAX:
             parts.append(rows[start:i])
             start = i
     return parts

@@ -4,7 +4,7 @@ Rule 1: jobs are written in the order they were submitted; a job is done when th
         returned.
 Rule 2: while one commit runs, the next jobs queue up and become the next transaction. A job may have
         patience: it waits so long for others to share its commit, since a memory card is worn by commits, not
-        by bytes. One without patience, or CROWD entries of one source, takes all that wait along at once.
+        by bytes. One without patience, or a CROWD of one source, takes all that wait along at once.
 Rule 3: after any error of the disk the commit is not tried again: the connection is closed, the database
         opened afresh, its log moved into the database file (new writes, a new sync) and its tail checked.
         Only then is it decided whether the failed transaction is in the journal (its jobs are done) or not
@@ -34,7 +34,7 @@ from gateway.errors import JournalError
 from gateway.journal import database
 from gateway.journal.checkpoints import INSERT_CHECKPOINT, LOG_ENTRIES, Checkpoints
 from gateway.journal.fold import SAVE_EVERY, Fold
-from gateway.journal.kinds import WINDOW
+from gateway.journal.kinds import FRAME, WINDOW
 from gateway.journal.leaf import leaf
 from gateway.journal.tree import INSERT_NODE, Tree
 from gateway.journal.wal import Wal
@@ -45,6 +45,10 @@ BATCH_ENTRIES = 4096
 """Entries in one transaction: about 2 MiB, so that a commit stays short and the page cache small."""
 CROWD = 6
 """Entries of one source after which nobody waits: a device sends 8 frames ahead, then stands still."""
+CROWD_RECORDS = 120
+"""... and records: a device moves 128 unacknowledged ones to its flash when its memory is small."""
+CROWD_BYTES = 256 * 1024
+"""... and of all sources, in bytes: what a longer wait would save is too little to be worth the memory."""
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before the journal is opened again after an error; the last one repeats."""
 
@@ -261,7 +265,7 @@ class Writer:
         """Wait for a job, then take what else is there, up to one transaction. Whether it was the last."""
         count = 0
         until = math.inf  # when somebody's patience ends
-        crowd: Counter[int] = Counter()
+        crowd = _Crowd()
         while count < BATCH_ENTRIES:
             wait_s = until - time.monotonic() if jobs else None
             try:
@@ -272,10 +276,8 @@ class Writer:
                 return True
             jobs.append(job)
             count += len(job)
-            if job.entries:
-                crowd[job.entries[0][1]] += len(job.entries)
-                if crowd[job.entries[0][1]] >= CROWD:
-                    until = -math.inf
+            if until > -math.inf and crowd.joined_by(job):
+                until = -math.inf
             until = min(until, time.monotonic() + job.patience_s)
         return False
 
@@ -443,6 +445,26 @@ class Writer:
         for job in jobs:
             job.first = first
             first += len(job)
+
+
+class _Crowd:
+    """Those who wait for one commit, and whether they are so many that nobody should."""
+
+    def __init__(self) -> None:
+        self._frames: Counter[int] = Counter()  # by source
+        self._records: Counter[int] = Counter()
+        self._bytes = 0
+
+    def joined_by(self, job: Job) -> bool:
+        """Whether it is a crowd with this one."""
+        self._bytes += job.bytes
+        for kind, source, _, first_seq, last_seq, *_ in job.entries:
+            if kind == FRAME:
+                self._frames[source] += 1
+                self._records[source] += last_seq - first_seq + 1
+                if self._frames[source] >= CROWD or self._records[source] >= CROWD_RECORDS:
+                    return True
+        return self._bytes >= CROWD_BYTES
 
 
 def _insert(execute: Callable, flat: list) -> None:

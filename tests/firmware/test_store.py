@@ -1,7 +1,10 @@
 # runs on: cpython, micropython
 # The store in memory. On flash: test_segments.py; with power cuts: tests/power.
 
+import struct
+
 from firmware.clock import Clock
+from firmware.pack import SPAN, SUMMARY
 from firmware.store import DETAILS_MAX, ROWS_MAX, Store, pieces
 from protocol import framing, messages, quality
 from protocol.cose import Mac0
@@ -75,7 +78,7 @@ def test_a_batch_starts_anywhere_and_has_a_limit():
 def test_the_largest_batch_fits_a_frame():
     _, store = _store()
     for i in range(ROWS_MAX):
-        store.put(63, (T + i * 0x2000000, 1), 0xFFFFFFFF, quality.FAULT, 65535)
+        store.put(63, (T + i * 0x1500000, 1), 0xFFFFFFFF, quality.FAULT, 65535)
     batch = store.batch(7, 1)
     assert len(batch.rows) == ROWS_MAX
     body = Mac0("d" * 32, bytes(32)).seal(messages.encode(batch))
@@ -192,10 +195,11 @@ def test_what_the_gateway_needs_to_read_is_said_however_full_memory_is():
 def test_the_uplink_is_woken_by_every_record():
     _, store = _store()
     woken = []
-    store.on_put = lambda: woken.append(store.emitted)
+    store.on_put = lambda urgent: woken.append((store.emitted, bool(urgent)))
     _put(store, 2)
     store.event(messages.DOOR, "")
-    assert woken == [1, 2, 3]
+    store._append(3, SUMMARY, 0, 0, (T, 1), struct.pack(SPAN, 0, 0, 1, 60000))
+    assert woken == [(1, False), (2, False), (3, True), (4, False)]
 
 
 def test_without_flash_the_number_simply_rises():

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.errors import JournalError
 from gateway.journal import database, writer
-from gateway.journal.kinds import EVENT
+from gateway.journal.kinds import EVENT, FRAME, POLL
 from gateway.journal.leaf import leaf
 from tests.gateway.journal_rig import Disk, all_done, bodies, frames, io_error, with_journal
 
@@ -153,6 +153,33 @@ def test_patience_is_shared_and_ends(tmp_path):
     path = tmp_path / "journal.db"
     with_journal(path, use)
     assert len(bodies(path)) == 2 + 1 + writer.CROWD + 1 + 2 + 1, "closing takes the last along"
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "rows", "at_once"),
+    [
+        (FRAME, 2, writer.CROWD_RECORDS // 2, True),  # many records in few frames
+        (FRAME, 2, writer.CROWD_RECORDS // 2 - 1, False),
+        (POLL, 50, 64, False),  # nobody stands still for the gateway's own instruments
+        (POLL, 1, writer.CROWD_BYTES, True),
+    ],
+)
+def test_what_is_much_is_written_at_once(tmp_path, kind, entries, rows, at_once):
+    async def use(journal):
+        for i in range(entries):
+            body = bytes(rows) if rows == writer.CROWD_BYTES else b"x"
+            first = 1 + i * rows
+            entry = (kind, 2, 1, first, first + rows - 1, 1000, 5, None, None, body)
+            journal.submit([entry], patience_s=600)
+        if not at_once:
+            await asyncio.sleep(0.3)
+            assert journal.commits == 0
+            return
+        async with asyncio.timeout(20):
+            while not journal.commits:
+                await asyncio.sleep(0.01)
+
+    with_journal(tmp_path / "journal.db", use)
 
 
 def test_it_fails_for_ever(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +133,16 @@ def _journaled(journal: Path) -> int:
         connection.close()
 
 
-def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> str:
+def modbus_config(
+    ports: list[int], quantities: int, poll_ms: int, web_port: int, destinations: Sequence[str] = ()
+) -> str:
+    """A gateway with an instrument of `quantities` on each of these ports."""
     parts = [
         table("[station]", {
             "province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater",
         }),
         table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": web_port}}),
-        table("[[destination]]", {
-            "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["readings"],
-        }),
+        *destinations,
     ]  # fmt: skip
     for i, port in enumerate(ports):
         parts.append(
@@ -153,6 +155,13 @@ def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> st
                     "bus": f"b{i}", "unit": 1, "register": 2 * q, "type": "float32", "poll_ms": poll_ms,
                 },
             })
-            for q in range(QUANTITIES)
+            for q in range(quantities)
         ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _config(ports: list[int], mqtt_port: int, web_port: int, poll_ms: int) -> str:
+    destination = table("[[destination]]", {
+        "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["readings"],
+    })  # fmt: skip
+    return modbus_config(ports, QUANTITIES, poll_ms, web_port, [destination])

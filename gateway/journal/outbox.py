@@ -8,12 +8,14 @@ sent.
 Rule 1: documents come in with the transaction of what they tell about; marks ride in the next transaction.
 Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
 Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
+Rule 4: to a destination with a delay, a document is pending only once it is that old in station time. One
+        whose time is far in the future (a clock that was wrong) waits alone; it holds up nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.counters import Counters
 from gateway.forward.port import Document
@@ -37,20 +39,36 @@ _PARKED = (
 )
 _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
-    "WHERE destination = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?"
+    "WHERE destination = ? AND state = 0 AND id > ? AND at_ms <= ? ORDER BY id LIMIT ?"
 )
+_NEXT_DUE = "SELECT MIN(at_ms) FROM outbox WHERE destination = ? AND state = 0 AND at_ms > ?"
+_ANY_TIME = (1 << 63) - 1
+DUE_LOOK_S = 60.0
+"""How often it is looked at least whether something has become due: station time may be set."""
 ERROR_LENGTH_MAX = 500
 """Characters of an error's text that are kept."""
 
 
 class JournalOutbox:
-    """The outbox of a journal that is open. `now_ms()` is station time."""
+    """The outbox of a journal that is open. `now_ms()` is station time, of which `real_s` makes real time;
+    `delays_ms` says for some destinations how old a document has to be.
+    """
 
-    def __init__(self, journal: Journal, now_ms: Callable[[], int], counters: Counters):
+    def __init__(
+        self,
+        journal: Journal,
+        now_ms: Callable[[], int],
+        counters: Counters,
+        delays_ms: Mapping[str, int] | None = None,
+        real_s: Callable[[float], float] = float,
+    ):
         self._journal = journal
         self._now_ms = now_ms
         self._counters = counters
+        self._delays_ms = {id: delay for id, delay in (delays_ms or {}).items() if delay}
+        self._real_s = real_s
         self._events: dict[str, asyncio.Event] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # when the next document of a destination is due
         self._handed: dict[int, str] = {}  # documents handed out and not yet settled: id -> destination
         journal.when_queued(self._heard)
 
@@ -71,8 +89,12 @@ class JournalOutbox:
     # The port -----------------------------------------------------------------------------------------------
 
     async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
-        """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""
-        rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, limit)
+        """Up to `limit` documents neither delivered nor parked, and due, with id > after_id, oldest first."""
+        delay_ms = self._delays_ms.get(destination, 0)
+        due_ms = self._now_ms() - delay_ms if delay_ms else _ANY_TIME
+        rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, due_ms, limit)
+        if delay_ms and len(rows) < limit:
+            await self._wake_when_due(destination, due_ms)
         self._handed.update((row[0], destination) for row in rows)
         return [Document._make(row) for row in rows]
 
@@ -100,8 +122,18 @@ class JournalOutbox:
             self._counters.destination(destination).parked += 1
 
     def event(self, destination: str) -> asyncio.Event:
-        """Set whenever new documents for `destination` were queued."""
+        """Set whenever documents for `destination` were queued, or have become due."""
         return self._events.setdefault(destination, asyncio.Event())
+
+    async def _wake_when_due(self, destination: str, due_ms: int) -> None:
+        """Set its event when the oldest document that is not due yet may be."""
+        ((next_ms,),) = await self._journal.read(Reader.rows, _NEXT_DUE, destination, due_ms)
+        if timer := self._timers.pop(destination, None):
+            timer.cancel()
+        if next_ms is not None:
+            seconds = min(self._real_s((next_ms - due_ms) / 1000), DUE_LOOK_S)
+            call_later = asyncio.get_running_loop().call_later
+            self._timers[destination] = call_later(seconds, self.event(destination).set)
 
     def _heard(self, drafts: Sequence[tuple]) -> None:
         """These documents are in the outbox now."""

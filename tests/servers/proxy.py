@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class CuttingProxy:
-    """Passes bytes on to `target`, and those to `also` on to the same ports there; a server of FTP names them.
+    """Passes bytes on to `target`, and those to `also` on to the same ports there; FTP servers name them.
 
     `cut_after`: after so many more bytes towards it, on whatever connections, all ends get a reset;
     `cut_back_after`: the same for bytes that come back. `sent` and `came` count them.

@@ -24,14 +24,17 @@ from __future__ import annotations
 import asyncio
 import re
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway import tls
-from gateway.config import HttpsDestination as Settings
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
 from gateway.forward.files import read_secret
 from gateway.forward.port import Document
 from gateway.web.client import Answer, Connection, connect
+
+if TYPE_CHECKING:
+    from gateway.config import HttpsDestination as Settings
 
 SOON = (408, 425, 429)
 LET_IN = (401, 403, 407)

@@ -47,9 +47,7 @@ class MqttTlsRig(VersionRig):
             self.server = Mosquitto(self.folder / "mosquitto", "right", self.authority, self.clients)
         await asyncio.to_thread(self.server.start)
         if first:
-            self.subscriber = await asyncio.to_thread(
-                Subscriber, self.server.plain_port, "station", "right"
-            )
+            self.subscriber = await asyncio.to_thread(Subscriber, self.server.plain_port, "station", "right")
 
     def new_identity(self) -> None:
         """The certificate of somebody else's authority, for the same name."""

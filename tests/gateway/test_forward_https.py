@@ -1,4 +1,4 @@
-"""What only HTTPS has, against nginx: certificates of both sides, tokens, statuses, one key for each document."""
+"""What only HTTPS has, against nginx: certificates of both sides, tokens, statuses, one key a document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.errors import DestinationError, Refused, Rejected, Unreachable
 from gateway.forward.https import HttpsDestination
 from gateway.forward.port import Document
 from gateway.forward.worker import AFTER_S_MAX, Worker
-from tests.gateway.forward_rig import MemoryOutbox, drain, worker
+from tests.gateway.forward_rig import MemoryOutbox, drain, open_files, worker
 from tests.gateway.https_rig import HTTPS_RIGS, ClientCertificateRig, HttpsRig
 from tests.servers.certificates import Authority
 
@@ -161,6 +161,26 @@ def test_a_server_that_closed_between_documents_costs_no_attempt(tmp_path):
         await asyncio.sleep(0.05)
         await destination.deliver(rig.document(1))
         await destination.close()
+
+    run(HttpsRig, tmp_path, case)
+
+
+def test_reconnecting_leaks_nothing(tmp_path):
+    async def case(rig: HttpsRig) -> None:
+        destination = rig.destination()
+        await destination.deliver(rig.document(0))
+        await destination.close()
+        await asyncio.sleep(0.1)
+        before = open_files()
+        for i in range(30):
+            rig.proxy.cut_after = 600 if i % 3 == 0 else None
+            try:
+                await destination.deliver(rig.document(i))
+            except Unreachable:
+                pass
+            await destination.close()
+        await asyncio.sleep(0.1)
+        assert open_files() <= before + 2
 
     run(HttpsRig, tmp_path, case)
 

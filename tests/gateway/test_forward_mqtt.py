@@ -1,9 +1,8 @@
-"""What only MQTT has: PUBACK by message id, many unconfirmed at once, topics, two versions, TLS: on Mosquitto."""
+"""What only MQTT has, on Mosquitto: PUBACK by message id, many at once, topics, two versions, TLS."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_a_broker_that_knows_3_1_1_only_gets_that(tmp_path):
         assert len(served) == 3  # it remembers
         await destination.close()
         only = MqttDestination(MqttSettings.model_validate({**place, "version": "5"}), "t")
-        with pytest.raises(Refused, match='Unsupported protocol version.*Write version = "auto"'):
+        with pytest.raises(Refused, match=r'Unsupported protocol version.*Write version = "auto"'):
             await only.deliver(rig.document(51))
         assert only._version == V5
         server.close()
@@ -150,7 +149,7 @@ def test_what_the_brokers_rules_forbid_is_refused_with_5_and_swallowed_with_3_1_
         rig.server.more = (f"acl_file {rules}",)
         await rig.server_down()
         await rig.server_up()
-        with pytest.raises(Refused, match="Not authorized.*ask its people for the right to publish"):
+        with pytest.raises(Refused, match=r"Not authorized.*ask its people for the right to publish"):
             await rig.destination(version="5").deliver(rig.document(0))
         await rig.destination(version="3.1.1").deliver(rig.document(1))
         rules.write_text("user station\ntopic readwrite #\n")
@@ -249,6 +248,16 @@ def test_who_cannot_prove_what_he_is(tmp_path):
         assert "Correct user, password_file" in await refused(rig, one)
         rig.password_file.write_text("right\n")
         await rig.destination().deliver(one)
+
+    run(MqttTlsRig, tmp_path, case)
+
+
+def test_a_broker_with_another_name_is_refused(tmp_path):
+    async def case(rig: MqttTlsRig) -> None:
+        await rig.server_down()
+        rig.server.cert_file, rig.server.key_file = rig.authority.issue("broker", host="other.example.org")
+        await rig.server_up()
+        assert "not valid for '127.0.0.1'" in await refused(rig, rig.document(0))
 
     run(MqttTlsRig, tmp_path, case)
 

@@ -153,7 +153,10 @@ def test_every_code_of_a_connack(code, error):
 
 
 DISCONNECTS = [
-    *((code, Unreachable) for code in (0x00, 0x80, 0x83, 0x89, 0x8B, 0x8D, 0x93, 0x95, 0x96, 0x97, 0x98, 0x9F)),
+    *(
+        (code, Unreachable)
+        for code in (0x00, 0x80, 0x83, 0x89, 0x8B, 0x8D, 0x93, 0x95, 0x96, 0x97, 0x98, 0x9F)
+    ),
     *((code, Refused) for code in (0x81, 0x82, 0x87, 0x8E, 0x90, 0x94, 0x99, 0x9A, 0x9B, 0x9C, 0x9D)),
 ]
 
@@ -195,7 +198,9 @@ def test_no_more_than_its_receive_maximum_is_unconfirmed_and_never_more_than_our
     seven = bytes((0, 0, 3, RECEIVE_MAXIMUM, 0, 7))
     assert asyncio.run(play(seven)) == 7
     assert asyncio.run(play(b"\0\0\0", in_flight_max=5)) == 5
-    assert asyncio.run(play(b"\0\0\0", in_flight_max=64)) > 7  # the control: it is the broker's word that did it
+    assert (
+        asyncio.run(play(b"\0\0\0", in_flight_max=64)) > 7
+    )  # the control: it is the broker's word that did it
 
 
 def test_one_that_is_larger_than_it_takes_is_not_even_sent():

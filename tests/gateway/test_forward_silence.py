@@ -21,7 +21,9 @@ from tests.gateway.mqtt_rig import Mqtt5Rig, Mqtt311Rig, MqttTlsRig
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 OUTAGES_S = [40.0, 150.0] if LONG else [0.4, 1.5]
-TIMES = {"timeout_s": 30.0, "connect_timeout_s": 10.0} if LONG else {"timeout_s": 0.3, "connect_timeout_s": 0.3}
+TIMES = (
+    {"timeout_s": 30.0, "connect_timeout_s": 10.0} if LONG else {"timeout_s": 0.3, "connect_timeout_s": 0.3}
+)
 RIGS = {"https": HttpsRig, "mqtt-5": Mqtt5Rig, "mqtt-3.1.1": Mqtt311Rig, "mqtt-tls": MqttTlsRig}
 
 

@@ -49,7 +49,11 @@ class Mosquitto:
     def _listeners(self) -> list[str]:
         lines = [f"listener {self.plain_port} 127.0.0.1"]
         if self.cert_file is not None:
-            lines += [f"listener {self.port} 127.0.0.1", f"certfile {self.cert_file}", f"keyfile {self.key_file}"]
+            lines += [
+                f"listener {self.port} 127.0.0.1",
+                f"certfile {self.cert_file}",
+                f"keyfile {self.key_file}",
+            ]
         if self.clients is not None:
             lines += [f"cafile {self.clients.ca_file}", "require_certificate true"]
         return lines

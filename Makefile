@@ -8,7 +8,7 @@ NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
 STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
 WORKERS ?= auto
 ARGS ?=
-PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py \
+PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py tests/gateway/test_forward_silence.py \
 	tests/gateway/test_windows.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py \
 	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
 	tests/power tests/system
@@ -87,7 +87,7 @@ pico: .venv/.installed-rp2                                 ## the station on an 
 	npm install --loglevel=error --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .node $(NODE_PACKAGE)
 	@touch $@
 
-servers:                                                   # real peers for the tests: OpenSSH, Mosquitto
+servers:                                                   # real peers for the tests: OpenSSH, Mosquitto, nginx
 	@tests/setup/servers
 
 constraints: .venv/bin/python                              # renew the pins (needs uv in .venv)

@@ -32,7 +32,7 @@ from gateway.checkpoint_feed import CheckpointFeed
 from gateway.clock import Clock
 from gateway.config_model import Config
 from gateway.counters import Counters
-from gateway.documents import Draft, documents, readings_drafts
+from gateway.documents import Draft, documents, due_after_ms, readings_drafts
 from gateway.errors import JournalError
 from gateway.forward.make import make
 from gateway.forward.worker import Worker
@@ -80,7 +80,10 @@ class Gateway:
         name = origin(station.province, station.facility, station.code)
         self.journal = Journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
         self.journal.hear_of_status = _journal_says
-        self.outbox = JournalOutbox(self.journal, clock.now_ms, self.counters, clock.mono_ns)
+        delays_ms = {settings.id: due_after_ms(config, settings) for settings in config.destination}
+        self.outbox = JournalOutbox(
+            self.journal, clock.now_ms, self.counters, clock.mono_ns, delays_ms, clock.real_s
+        )
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
             self._documents, self.counters, self._raw_feed(), clock.real_s,
@@ -96,7 +99,9 @@ class Gateway:
             line.id: line for line in lines if line.polls
         }  # a bus without channels has nothing to do
         self.workers = {
-            settings.id: Worker(settings.id, make(config, settings), self.outbox)
+            settings.id: Worker(
+                settings.id, make(config, settings), self.outbox, delay_ms=delays_ms[settings.id]
+            )
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
@@ -181,7 +186,9 @@ class Gateway:
     async def _send_rest(self) -> None:
         """Let the workers go on while there is something to send and anybody takes it."""
         while any(
-            self.counters.destination(id).waiting and not worker.counters.retry_in_s
+            self.counters.destination(id).waiting
+            and not worker.counters.retry_in_s
+            and not (worker.counters.delay_ms and worker.counters.oldest_unsent_ms is None)
             for id, worker in self.workers.items()
         ):
             await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from gateway.config import (
     Config,
     DeviceSource,
     FileDestination,
+    HttpsDestination,
     MqttDestination,
 )
 from gateway.config_lines import Place, line_of, lines
@@ -144,6 +145,21 @@ def _destinations(config: Config) -> Iterator[Found]:
             yield (*place, "send"), what, "Leave it; they are sent once a later version makes them."
         if not destination.send:
             yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'
+        if destination.delay_min and isinstance(destination, FileDestination):
+            what = f"'{destination.id}' gets its files {destination.delay_min} minutes late."
+            yield (*place, "delay_min"), what, "Leave it out: the department's files are due at once."
+        if isinstance(destination, HttpsDestination) and not (
+            destination.token_file or destination.cert_file
+        ):
+            what = "Nothing proves to the server that documents are ours."
+            yield (
+                (*place, "url"),
+                what,
+                "Write token_file, or cert_file and key_file, unless it asks for none.",
+            )
+        if isinstance(destination, MqttDestination) and destination.version == "3.1.1":
+            what = "MQTT 3.1.1 has no way to say no: what the broker's rules forbid is confirmed and dropped."
+            yield (*place, "version"), what, 'Leave it out, unless the broker fails with version "auto".'
         if isinstance(destination, MqttDestination) and not destination.tls:
             if destination.password_file is not None:
                 what = "The password goes to the broker unencrypted, where anyone on the way can read it."

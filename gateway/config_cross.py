@@ -16,9 +16,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 from gateway.config_lines import Place
 from gateway.config_links import ModbusRtu, SerialLink, TcpListen, TlsListen
-from gateway.config_model import BusSource, FileDestination, MqttDestination, SftpDestination
+from gateway.config_model import (
+    BusSource,
+    FileDestination,
+    MqttDestination,
+    SftpDestination,
+    TlsClient,
+)
+from gateway.config_types import credential, is_credential
 from protocol.merkle import EvidenceError
 from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
@@ -121,7 +130,7 @@ def _shared(parts: dict[str, Any]) -> Iterator[Found]:
 
 def _destination(place: Place, destination: Any) -> Iterator[Found]:
     if isinstance(destination, FileDestination) and "readings" in destination.send:
-        instead = 'Write send = ["windows"]; readings go to an mqtt destination.'
+        instead = 'Write send = ["windows"]; readings go to an mqtt or https destination.'
         yield (*place, "send"), "Readings have no file format.", instead
     if isinstance(destination, SftpDestination):
         keys = [name for name in ("password_file", "key_file") if getattr(destination, name) is not None]
@@ -133,11 +142,29 @@ def _destination(place: Place, destination: Any) -> Iterator[Found]:
         if bool(destination.user) != bool(destination.password_file):
             what = "user and password_file belong together."
             yield (*place, "user"), what, "Write both, or none for a broker without log-in."
-        if destination.ca_file and not destination.tls:
-            yield (*place, "ca_file"), "ca_file has no meaning without TLS.", "Write tls = true as well."
+        for name in ("ca_file", "cert_file"):
+            if getattr(destination, name) and not destination.tls:
+                yield (*place, name), f"{name} has no meaning without TLS.", "Write tls = true as well."
         if re.search(r"[+#\x00-\x1f]|^/|/$", destination.topic_prefix):
             what = f"'{destination.topic_prefix}' cannot begin a topic."
             yield (*place, "topic_prefix"), what, 'Write it without +, # and outer slashes, as "quantrac".'
+    if isinstance(destination, TlsClient):
+        yield from _tls_client(place, destination)
+
+
+def _tls_client(place: Place, settings: TlsClient) -> Iterator[Found]:
+    """Certificate and key are both there and belong together. That a file is missing says _files()."""
+    cert, key = settings.cert_file, settings.key_file
+    if bool(cert) != bool(key):
+        yield (*place, "cert_file"), "cert_file and key_file belong together.", "Write both, or none."
+    if cert and key and cert.is_file() and key.is_file():
+        yield from _pair((*place, "cert_file"), cert, key)
+    if settings.ca_file and settings.ca_file.is_file():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.ca_file)
+        except (OSError, ValueError):
+            what = f"{settings.ca_file} holds no certificates."
+            yield (*place, "ca_file"), what, "Put the PEM file there that the server's people gave you."
 
 
 def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
@@ -145,26 +172,38 @@ def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
         ("device", "key_file"): _link_key,
         ("destination", "key_file"): _secret,
         ("destination", "password_file"): _secret,
+        ("destination", "token_file"): _secret,
         ("destination", "host_key_file"): _file,
         ("destination", "ca_file"): _file,
+        ("destination", "cert_file"): _file,
     }
     for (key, name), look in checks.items():
         for index, item in _tables(table, key):
-            path = item.get(name)
-            if isinstance(path, str) and path and path.isprintable():
-                yield from look((key, index, name), base / path)
+            path = _path(item.get(name), base)
+            if path is not None:
+                yield from look((key, index, name), path)
     yield from _witnesses(table, base)
+
+
+def _path(value: Any, base: Path) -> Path | None:
+    """Where a file is, None when the model has said already that this cannot be."""
+    try:
+        if is_credential(value):
+            return credential(value)
+    except PydanticCustomError:
+        return None
+    return base / value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def _witnesses(table: dict[str, Any], base: Path) -> Iterator[Found]:
     """Each has a vkey of its own: one that signs twice is one witness."""
     seen: dict[bytes | str, int] = {}
     for index, item in _tables(table, "witness"):
-        path = item.get("vkey_file")
-        if not isinstance(path, str) or not path or not path.isprintable():
+        path = _path(item.get("vkey_file"), base)
+        if path is None:
             continue
         place = ("witness", index, "vkey_file")
-        what, content = _content(base / path)
+        what, content = _content(path)
         if what:
             yield (
                 place,
@@ -176,7 +215,7 @@ def _witnesses(table: dict[str, Any], base: Path) -> Iterator[Found]:
             verifier = witness_key(content)
         except EvidenceError as error:
             instead = "Ask the witness's operator for its vkey of type 4 (Ed25519), one line."
-            yield place, f"{base / path} holds no vkey of a witness: {error}.", instead
+            yield place, f"{path} holds no vkey of a witness: {error}.", instead
             continue
         known = seen.get(verifier.public, seen.get(verifier.name))
         if known is not None:
@@ -205,10 +244,14 @@ def _file(place: Place, path: Path) -> Iterator[Found]:
 
 
 def _secret(place: Place, path: Path) -> Iterator[Found]:
-    """A file as above that nobody else may read."""
+    """A file as above that nobody else may read. Those of systemd stand in a folder that only the service may
+    enter; their mode shows the mask of an access list.
+    """
     what, _ = _content(path)
     if what:
         yield place, what, f"Put the file there (mode 0600), or correct {place[-1]}."
+    elif path.parent == Path(os.environ.get("CREDENTIALS_DIRECTORY", "")):
+        return
     elif stat.S_IMODE(os.stat(path).st_mode) & 0o077:
         yield place, f"The secret in {path} can be read by others.", f"Run: chmod 600 '{path}'"
 
@@ -228,11 +271,19 @@ def _tls(place: Place, link: TlsListen) -> Iterator[Found]:
             yield place, what, f"Put the file there, or correct the {name} of this link."
             return
     yield from _secret(place, link.key)
+    yield from _pair(place, link.cert, link.key)
+
+
+def _pair(place: Place, cert: Path, key: Path) -> Iterator[Found]:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(link.cert, link.key, lambda: b"")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, lambda: b"")
     except (OSError, ValueError):
-        instead = "Write PEM files: the certificate first in cert, its private key without a password in key."
-        yield place, f"{link.cert} and {link.key} are not a certificate and its key.", instead
+        names = ("cert_file", "key_file") if place[-1] == "cert_file" else ("cert", "key")
+        instead = (
+            f"Write PEM files: the certificate first in {names[0]}, "
+            f"its private key without a password in {names[1]}."
+        )
+        yield place, f"{cert} and {key} are not a certificate and its key.", instead
 
 
 def _content(path: Path) -> tuple[str, bytes]:

@@ -3,6 +3,8 @@
 Rule 1: a setting that is not on this page does not exist; an unknown key is an error.
 Rule 2: nothing is guessed from a wrong type: "5" is not 5.
 Rule 3: an attribute is called what the TOML key is called; arrays of tables keep their singular names.
+Rule 4: a secret is never a value here. A setting whose name ends in _file names the file that holds it: a
+        path, or "credential:NAME" for one that systemd hands to the service.
 The sentences for people are made in config_words.py, checks across tables in config_cross.py.
 """
 
@@ -20,9 +22,11 @@ from gateway.config_types import (
     Code,
     DeviceLink,
     FilePath,
+    FolderPath,
     Host,
     Id,
     Layout,
+    PostUrl,
     Range,
     Send,
     Symbol,
@@ -78,7 +82,7 @@ class Web(Section):
 class Gateway(Section):
     """`[gateway]`: how this gateway works."""
 
-    state_dir: FilePath = setting(
+    state_dir: FolderPath = setting(
         "Folder of the journal and keys.", "gateway", example="gateway", validate_default=True
     )
     window_minutes: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60] = setting(
@@ -223,6 +227,9 @@ class Channel(Section):
 class DestinationBase(Section):
     id: Id = setting("The destination's name in reports.", example="province")
     send: Send = setting("What it gets.", ("windows",), example=["windows"])
+    delay_min: int = setting(
+        "How old something is before it goes there; for public feeds.", 0, unit="minutes", ge=0, le=525_600
+    )
 
 
 class FileDestination(DestinationBase):
@@ -243,7 +250,7 @@ class DirectoryDestination(FileDestination):
     """`kind = "directory"`: a local folder with the rules of the others."""
 
     kind: Literal["directory"] = setting("A local folder.")
-    path: FilePath = setting("The folder; made when missing.", example="sent")
+    path: FolderPath = setting("The folder; made when missing.", example="sent")
 
 
 class SftpDestination(FileDestination, ServerSettings):
@@ -266,7 +273,25 @@ class SftpDestination(FileDestination, ServerSettings):
     )
 
 
-class MqttDestination(DestinationBase, ServerSettings):
+class TlsClient(Section):
+    """Who we are to a server that speaks TLS, and whom it has to be."""
+
+    ca_file: FilePath | None = setting("Certificates that may have signed the server's (PEM).", None)
+    cert_file: FilePath | None = setting("Our certificate (PEM), where the server asks for one.", None)
+    key_file: FilePath | None = setting("The private key to cert_file (PEM), without a password.", None)
+
+
+class HttpsDestination(DestinationBase, ServerSettings, TlsClient):
+    """`kind = "https"`: a server that takes each document as one POST."""
+
+    kind: Literal["https"] = setting("An HTTPS server.")
+    url: PostUrl = setting("Where documents are posted.", example="https://data.example.org/v1/documents")
+    token_file: FilePath | None = setting(
+        "File with a token (Authorization: Bearer).", None, example="gateway/keys/national.token"
+    )
+
+
+class MqttDestination(DestinationBase, ServerSettings, TlsClient):
     """`kind = "mqtt"`: a broker, QoS 1."""
 
     kind: Literal["mqtt"] = setting("An MQTT broker.")
@@ -279,7 +304,9 @@ class MqttDestination(DestinationBase, ServerSettings):
         "File with the password.", None, example="gateway/keys/n.password"
     )
     tls: bool = setting("Encrypt, and check the broker's certificate.", False)
-    ca_file: FilePath | None = setting("Certificates that may have signed the broker's (PEM).", None)
+    version: Literal["auto", "5", "3.1.1"] = setting(
+        'Of MQTT; "auto" is 5, and 3.1.1 with a broker that does not know 5.', "auto"
+    )
     client_id: str = setting(
         "Client identifier; empty makes one of the codes.", "", example="st", max_length=64, pattern=PRINTABLE
     )
@@ -289,9 +316,14 @@ class MqttDestination(DestinationBase, ServerSettings):
     in_flight_max: int = setting("Messages unconfirmed at once.", 64, unit="messages", ge=1, le=1000)
 
 
-DESTINATION_KINDS = {"sftp": SftpDestination, "mqtt": MqttDestination, "directory": DirectoryDestination}
-DESTINATION_KINDS_LATER = ("ftp", "ftps", "https")
-Destination = SftpDestination | MqttDestination | DirectoryDestination
+DESTINATION_KINDS = {
+    "sftp": SftpDestination,
+    "mqtt": MqttDestination,
+    "https": HttpsDestination,
+    "directory": DirectoryDestination,
+}
+DESTINATION_KINDS_LATER = ("ftp", "ftps")
+Destination = SftpDestination | MqttDestination | HttpsDestination | DirectoryDestination
 
 
 class Witness(Section):

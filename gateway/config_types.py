@@ -6,6 +6,7 @@ what to write instead, in sentences; no type ever converts silently.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from pydantic_core import PydanticCustomError
 from gateway import config_links as links
 from gateway.reports.layout import PRESETS, layout_fault
 
+LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
+CREDENTIAL = "credential:"
 SEND_KINDS = ("windows", "hours", "alerts", "events", "checkpoints", "status", "readings")
 
 
@@ -85,6 +88,19 @@ def _url(value: Any) -> str:
     return value.rstrip("/")
 
 
+def _post_url(value: Any) -> str:
+    """Where documents are posted: https, or http within this machine; kept to its last slash."""
+    found = _URL.fullmatch(value) if isinstance(value, str) else None
+    if not found or int((found[2] or ":1")[1:]) > 65535:
+        raise said(
+            f"{value!r} is not an address to post to.",
+            'Write it as "https://data.example.org/path", without user, password, ? and #.',
+        )
+    if value.startswith("http:") and found[1] not in LOOPBACK:
+        raise said(f"{value!r} is not encrypted.", "Write https://: plain http is for 127.0.0.1 only.")
+    return value
+
+
 def _path(value: Any, info: ValidationInfo) -> Path:
     """A path, relative ones meant from the folder of the configuration file."""
     if not isinstance(value, str) or not value or not value.isprintable():
@@ -93,6 +109,31 @@ def _path(value: Any, info: ValidationInfo) -> Path:
             "Write a path in quotes; a relative one starts at this file's folder.",
         )
     return Path((info.context or {}).get("base", ".")) / value
+
+
+def _file_path(value: Any, info: ValidationInfo) -> Path:
+    """A path as above, or a credential's."""
+    if is_credential(value):
+        return credential(value)
+    return _path(value, info)
+
+
+def is_credential(value: Any) -> bool:
+    """Whether a file is given as "credential:NAME": one that systemd hands to the service."""
+    return isinstance(value, str) and value.startswith(CREDENTIAL)
+
+
+def credential(value: str) -> Path:
+    """Where the credential is that `value` names: $CREDENTIALS_DIRECTORY/NAME, see systemd.exec(5)."""
+    name, folder = value.removeprefix(CREDENTIAL), os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}", name):
+        raise said(f"{value!r} names no credential.", 'Write it as "credential:province-password".')
+    if not folder:
+        raise said(
+            f"The credential {name} is there only for a service that systemd starts.",
+            f"Write LoadCredential={name}:FILE into its unit. To check by hand, set CREDENTIALS_DIRECTORY.",
+        )
+    return Path(folder) / name
 
 
 def _range(value: Any) -> tuple[float, float]:
@@ -152,7 +193,9 @@ Word = Annotated[str, _typed(_word)]
 Symbol = Annotated[str, _typed(_symbol)]
 Host = Annotated[str, _typed(_host)]
 Url = Annotated[str, _typed(_url)]
-FilePath = Annotated[Path, _typed(_path)]
+PostUrl = Annotated[str, _typed(_post_url)]
+FolderPath = Annotated[Path, _typed(_path)]
+FilePath = Annotated[Path, _typed(_file_path)]
 Range = Annotated[tuple[float, float], _typed(_range, list[float])]
 DeviceLink = Annotated[links.SerialLink | links.TcpListen | links.TlsListen, _typed(_device_link)]
 BusLink = Annotated[links.ModbusTcp | links.ModbusRtu, _typed(_link(links.bus_link))]

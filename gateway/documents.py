@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config import FileDestination, MqttDestination
+from gateway.config import FileDestination, HttpsDestination, MqttDestination
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
 from gateway.windows import OFF
@@ -42,7 +42,7 @@ class Draft(NamedTuple):
     destination: str  # config.destination[i].id
     key: str
     kind: str  # the `send` word it answers: "windows" | "readings" | ...
-    name: str  # file name, or topic
+    name: str  # file name, topic, or (https) the message's id
     folder: str  # "" for messages
     at_ms: int  # station time it is about, Unix ms
     body: bytes
@@ -85,8 +85,8 @@ def _window_draft(
         folder = provincial.folder(destination.layout, station, label_ms)
         return Draft(destination.id, key, "windows", name, folder, label_ms, body)
     body = message.window_message(config, group, revision, checkpoint)
-    topic = message.topic(config, "windows", _prefix(destination))
-    return Draft(destination.id, key, "windows", topic, "", label_ms, body)
+    name = _name(config, destination, "windows", f"{stamp(label_ms)}/{revision}")
+    return Draft(destination.id, key, "windows", name, "", label_ms, body)
 
 
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
@@ -102,7 +102,7 @@ def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) 
             name, body = f"{stem}-{size}.checkpoint", checkpoint
             folder = provincial.folder(destination.layout, station, at_ms)
         else:
-            name, folder = message.topic(config, "checkpoints", _prefix(destination)), ""
+            name, folder = _name(config, destination, "checkpoints", str(size)), ""
             body = message.checkpoint_message(config, size, at_ms, checkpoint)
         drafts.append(Draft(destination.id, key, "checkpoints", name, folder, at_ms, body))
     return drafts
@@ -127,11 +127,23 @@ def readings_drafts(
     body = message.reading_message(config, name, t_ms, rows, means or [])
     key = f"readings/{config.station.code}/{name}"
     return [
-        Draft(taker.id, key, "readings", message.topic(config, "readings", _prefix(taker)), "", t_ms, body)
+        Draft(taker.id, key, "readings", _name(config, taker, "readings", name), "", t_ms, body)
         for taker in takers
         if not isinstance(taker, FileDestination)
     ]
 
 
-def _prefix(destination: Destination) -> str:
-    return destination.topic_prefix if isinstance(destination, MqttDestination) else "quantrac"
+def _name(config: Config, destination: Destination, kind: str, name: str) -> str:
+    """What a message goes by: a broker's topic, or its own id where each is a request of its own."""
+    if isinstance(destination, HttpsDestination):
+        return message.message_id(config, kind, name)
+    prefix = destination.topic_prefix if isinstance(destination, MqttDestination) else "quantrac"
+    return message.topic(config, kind, prefix)
+
+
+def due_after_ms(config: Config, destination: Destination) -> int:
+    """How long after its at_ms a document goes to this destination. It counts from the window's end."""
+    if not destination.delay_min:
+        return 0
+    late_min = config.gateway.window_minutes if config.gateway.label == "start" else 0
+    return (destination.delay_min + late_min) * 60_000

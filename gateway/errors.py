@@ -89,10 +89,17 @@ class DestinationError(GatewayError):
 
 
 class Unreachable(DestinationError):
-    """No connection, a broken one, or a server that cannot take anything now: try again with back-off."""
+    """No connection, a broken one, or a server that cannot take anything now: try again with back-off.
+
+    `after_s`: the server asked not to be tried again before that many seconds have passed.
+    """
 
     retry = "soon"
     who = "nobody at first"
+
+    def __init__(self, said: str, after_s: float = 0.0):
+        super().__init__(said)
+        self.after_s = after_s
 
 
 class Refused(DestinationError):

@@ -88,15 +88,18 @@ plausible = [0.0, 14.0]
 #   type: int16 | uint16 | int32 | uint32 | float32 | float64; word_order: ABCD (default) | CDAB | BADC | DCBA
 #   scale = 1.0, offset = 0.0: number x scale + offset; phase_ms = 0: shift of the poll on the clock's grid
 
+# Where documents go. A setting that ends in _file names a file (mode 0600 for secrets), or "credential:NAME"
+# for one that systemd hands to the service (LoadCredential=NAME:FILE in its unit).
+#
 # A local folder with the same files as the department gets. Put the department's server below it.
 [[destination]]
 id = "local"
-kind = "directory"                # directory | sftp | mqtt
+kind = "directory"                # directory | sftp | mqtt | https
 path = "sent"
 layout = "default"                # a preset or a template
 #         {presets}
 #         or a template of {{station}} {{yyyy}} {{MM}} {{dd}} {{yyyyMMdd}} {{ddMMyyyy}}
-send = ["windows"]                # windows | checkpoints | readings (mqtt only)
+send = ["windows"]                # windows | checkpoints | readings (mqtt and https only)
 
 # [[destination]]
 # id = "province"
@@ -125,6 +128,18 @@ send = ["windows"]                # windows | checkpoints | readings (mqtt only)
 # client_id = ""                  # empty: made of the codes
 # topic_prefix = "quantrac"       # quantrac/<province>/<facility>/<station>/window
 # in_flight_max = 64              # messages unconfirmed at once
+# version = "auto"                # of MQTT: 5, and 3.1.1 with a broker that does not know 5
+# cert_file = "gateway/keys/station.pem"             # our certificate, where the broker asks for one, and
+# key_file = "gateway/keys/station.key"              # its private key
+# send = ["windows"]
+
+# [[destination]]
+# id = "feed"
+# kind = "https"
+# url = "https://data.example.org/v1/documents"      # each document is one POST with an Idempotency-Key
+# ca_file = "gateway/keys/feed.ca"                   # who signed its certificate; without it, the system's
+# token_file = "gateway/keys/feed.token"             # or cert_file and key_file
+# delay_min = 60                  # nothing goes there before it is that old; 0 for at once
 # send = ["windows"]
 
 # Someone outside who keeps our checkpoints.

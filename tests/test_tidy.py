@@ -26,8 +26,10 @@ INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, wh
     "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
-    "gateway.forward": CONFIGURATION | {"gateway.forward", "gateway.reports.layout"},
-    "gateway.web": {"gateway.errors", "gateway.logs", "gateway.web"},
+    "gateway.forward": CONFIGURATION
+    | {"gateway.forward", "gateway.reports.layout", "gateway.tls", "gateway.web.client"},
+    "gateway.tls": {"gateway.errors"},
+    "gateway.web": {"gateway.errors", "gateway.logs", "gateway.tls", "gateway.web"},
     "gateway.witness": CONFIGURATION
     | {"gateway.config_cross", "gateway.forward.worker", "gateway.journal", "gateway.logs"}
     | {"gateway.succession", "gateway.web.client"},

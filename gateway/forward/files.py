@@ -23,14 +23,12 @@ def temporary_prefix(name: str) -> str:
     return f"quantrac-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def read_secret(path: Path) -> str:
+def read_secret(path: Path, what: str = "password") -> str:
     """The first line of a password file, read at each connection so that a corrected one is used at once."""
     try:
         text = path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, ValueError) as error:
-        raise Refused(
-            f"The password file {path} cannot be read ({error}). Put it there, mode 0600."
-        ) from None
+        raise Refused(f"The {what} file {path} cannot be read ({error}). Put it there, mode 0600.") from None
     if not text:
-        raise Refused(f"The password file {path} is empty. Write the password into its first line.")
+        raise Refused(f"The {what} file {path} is empty. Write the {what} into its first line.")
     return text

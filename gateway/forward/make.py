@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config import Config, Destination
 from gateway.config import DirectoryDestination as DirectorySettings
+from gateway.config import HttpsDestination as HttpsSettings
 from gateway.config import MqttDestination as MqttSettings
 from gateway.config import SftpDestination as SftpSettings
 from gateway.forward import port
@@ -22,6 +23,10 @@ def make(config: Config, settings: Destination) -> port.Destination:
             from gateway.forward.sftp import SftpDestination
 
             return SftpDestination(settings)
+        case HttpsSettings():
+            from gateway.forward.https import HttpsDestination
+
+            return HttpsDestination(settings)
         case MqttSettings():
             from gateway.forward.mqtt import MqttDestination
 

@@ -1,10 +1,14 @@
-"""An MQTT broker as a destination, QoS 1.
+"""An MQTT broker as a destination: version 5 or 3.1.1, QoS 1.
 
 Rule 1: a message is delivered when the broker's PUBACK for its message id was read on this very connection.
-Rule 2: the window of unconfirmed messages is the worker's, not the library's. paho would queue, and at a
-        reconnect send again whatever it still holds, past any limit. So a client lives for one connection:
-        when that breaks, the client goes with everything in it, and the outbox says what to send again.
-Rule 3: clean session: what we sent is remembered in our journal, not in the broker.
+        In MQTT 5 a PUBACK can say no (mqtt_reasons.py); in 3.1.1 it cannot, so 5 is asked for first.
+Rule 2: the window of unconfirmed messages is ours, not the library's: at most `in_flight_max`, and no more
+        than the broker allows (Receive Maximum). paho would queue, and at a reconnect send again whatever it
+        still holds, past any limit. So a client lives for one connection: when that breaks, the client goes
+        with everything in it, and the outbox says what to send again.
+Rule 3: no session outlives its connection: what we sent is remembered in our journal, not in the broker.
+Rule 4: a link that died without a word is seen: by a message that is not confirmed within `timeout_s`, or
+        between messages by a PINGREQ that is not answered within `keepalive_s`.
 
 paho runs on the gateway's own event loop (loop_read and loop_write when the socket is ready) instead of in a
 thread of its own; only name lookup, TCP and TLS set-up, which block, happen in a helper thread.
@@ -16,7 +20,9 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import Refused, Rejected, Unreachable
+from gateway import tls
+from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward import mqtt_reasons
 from gateway.forward.files import read_secret
 from gateway.forward.port import Document
 
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
     from gateway.config import MqttDestination as Settings
 
 TICK_S = 1.0  # how often paho looks at its keep-alive
+V311, V5 = 4, 5  # as the protocol counts its versions
+RECEIVE_MAXIMUM = 65_535  # where the broker names none
+PACKET_BYTES_MAX = 65_536  # that we would take from a broker: we subscribe to nothing
+REASON_LENGTH_MAX = 120
 
 
 class MqttDestination:
@@ -35,6 +45,7 @@ class MqttDestination:
         self.in_flight_max = settings.in_flight_max
         self._settings = settings
         self._client_id = settings.client_id or client_id
+        self._version = V311 if settings.version == "3.1.1" else V5
         self._server = f"{settings.host}:{settings.port}"
         self._lock = asyncio.Lock()  # wakes in order, so messages keep theirs while the connection is made
         self._link: _Link | None = None
@@ -45,35 +56,49 @@ class MqttDestination:
             if self._link is None or self._link.broken:
                 await self.close()
                 self._link = await self._connect()
-            confirmed = self._link.publish(document)
+            link = self._link
+            confirmed = await link.publish(document)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await confirmed
         except TimeoutError:
-            raise Unreachable(f"The broker {self._server} did not confirm in time. Trying again.") from None
+            late = Unreachable(f"The broker {self._server} did not confirm in time. Trying again.")
+            link.drop(late)
+            raise late from None
+        except asyncio.CancelledError:
+            link.drop(_closed(self._server))
+            raise
 
     async def close(self) -> None:
         """Drop the connection; nothing unconfirmed survives it."""
         link, self._link = self._link, None
         if link is not None:
-            link.drop(f"The connection to {self._server} was closed.")
+            link.drop(_closed(self._server))
 
     async def _connect(self) -> _Link:
+        try:
+            return await self._connect_with(self._version)
+        except _OtherVersion:
+            if self._settings.version != "auto" or self._version == V311:
+                raise
+        self._version = V311
+        return await self._connect_with(self._version)
+
+    async def _connect_with(self, version: int) -> _Link:
         settings, server = self._settings, self._server
-        link = _Link(server)
+        link = _Link(server, version, settings.in_flight_max)
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                client = await asyncio.to_thread(_open, settings, self._client_id)
+                client = await asyncio.to_thread(_open, settings, self._client_id, version)
                 link.take(client)
                 await link.welcomed
         except BaseException as error:
-            link.drop(f"The connection to {server} was not made.")
+            link.drop(Unreachable(f"The connection to {server} was not made. Trying again."))
             if isinstance(error, TimeoutError):
                 raise Unreachable(f"The broker {server} did not answer in time. Trying again.") from None
             if isinstance(error, ssl.SSLError):
-                hint = "Compare ca_file with the broker's certificate."
-                raise Refused(f"The broker {server} cannot be trusted ({error}). {hint}") from error
-            if isinstance(error, OSError):
+                raise tls.told(error, f"The broker {server}") from error
+            if isinstance(error, OSError | UnicodeError):  # UnicodeError: no name that can be looked up
                 raise Unreachable(
                     f"The broker {server} cannot be reached ({error}). Trying again."
                 ) from error
@@ -81,13 +106,27 @@ class MqttDestination:
         return link
 
 
-def _open(settings: Settings, client_id: str) -> paho.Client:
+class _OtherVersion(Refused):
+    """The broker does not know this version of MQTT."""
+
+
+def _closed(server: str) -> Unreachable:
+    return Unreachable(f"The connection to {server} was closed. Trying again.")
+
+
+def _open(settings: Settings, client_id: str, version: int) -> paho.Client:
     """A client whose CONNECT is on its way. Blocks; runs in a helper thread. OSError, ssl.SSLError."""
     import paho.mqtt.client as paho
-    from paho.mqtt.enums import CallbackAPIVersion
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
 
     client = paho.Client(
-        CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, reconnect_on_failure=False
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=True if version == V311 else None,
+        protocol=MQTTProtocolVersion(version),
+        reconnect_on_failure=False,
     )
     client.connect_timeout = settings.connect_timeout_s
     client.max_inflight_messages_set(0)  # 0: no window of paho's own
@@ -95,17 +134,29 @@ def _open(settings: Settings, client_id: str) -> paho.Client:
         assert settings.password_file is not None
         client.username_pw_set(settings.user, read_secret(settings.password_file))
     if settings.tls:
-        client.tls_set(ca_certs=str(settings.ca_file) if settings.ca_file else None)
-    client.connect(settings.host, settings.port, keepalive=settings.keepalive_s)
+        client.tls_set_context(tls.context(settings.ca_file, settings.cert_file, settings.key_file))
+    if version == V311:
+        client.connect(settings.host, settings.port, keepalive=settings.keepalive_s)
+        return client
+    wanted = Properties(PacketTypes.CONNECT)
+    wanted.SessionExpiryInterval = 0
+    wanted.MaximumPacketSize = PACKET_BYTES_MAX
+    client.connect(
+        settings.host, settings.port, keepalive=settings.keepalive_s, clean_start=True, properties=wanted
+    )
     return client
 
 
 class _Link:
     """One connection: a paho client on the event loop, and who waits for which PUBACK."""
 
-    def __init__(self, server: str):
-        self.broken = False
+    def __init__(self, server: str, version: int, in_flight_max: int):
+        self.broken: DestinationError | None = None
         self._server = server
+        self._version = version
+        self._window = in_flight_max
+        self._packet_bytes_max = 0  # that the broker takes, 0 for any
+        self._said = ""  # what paho logged last of an error
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -121,6 +172,7 @@ class _Link:
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
+        client.on_log = self._on_log
         client.on_socket_register_write = lambda *_: self._loop.add_writer(self._socket, client.loop_write)
         client.on_socket_unregister_write = lambda *_: self._quiet()
         client.on_socket_close = lambda *_: self._deaf()
@@ -129,23 +181,33 @@ class _Link:
             self._loop.add_writer(self._socket, client.loop_write)
         self._tick()
 
-    def publish(self, document: Document) -> asyncio.Future[None]:
-        """Hand one message to the socket; the future is done at its PUBACK."""
-        assert self._client is not None
+    async def publish(self, document: Document) -> asyncio.Future[None]:
+        """Hand one message to the socket, once the window has room; the future is done at its PUBACK."""
+        size = _packet_bytes(document)
+        if self._packet_bytes_max and size > self._packet_bytes_max:
+            what = f"{document.key} makes a packet of {size} bytes"
+            raise Rejected(f"{what}; the broker {self._server} takes {self._packet_bytes_max}.")
+        while self.broken is None and len(self._waiting) >= self._window:
+            await asyncio.wait(self._waiting.values(), return_when=asyncio.FIRST_COMPLETED)
+        if self.broken is not None or self._client is None:
+            raise self.broken or _closed(self._server)
         try:
+            if not document.name:
+                raise ValueError("it is empty")
             sent = self._client.publish(document.name, document.body, qos=1)
         except ValueError as error:
             raise Rejected(f"MQTT cannot carry {document.key} to topic {document.name!r}: {error}") from error
         if sent.rc != 0:
-            self.drop(f"The connection to {self._server} broke.")
-            raise Unreachable(f"The connection to the broker {self._server} broke. Trying again.")
+            broke = Unreachable(f"The connection to the broker {self._server} broke. Trying again.")
+            self.drop(broke)
+            raise broke
         future = self._loop.create_future()
         self._waiting[sent.mid] = future
         return future
 
-    def drop(self, why: str) -> None:
+    def drop(self, why: DestinationError) -> None:
         """Forget the client, its socket and its queues; whoever waits is told `why`."""
-        self.broken = True
+        self.broken = self.broken or why
         client, self._client = self._client, None
         if self._ticker is not None:
             self._ticker.cancel()
@@ -158,7 +220,7 @@ class _Link:
         waiting, self._waiting = self._waiting, {}
         for future in [*waiting.values(), self.welcomed]:
             if not future.done():
-                future.set_exception(Unreachable(f"{why} Trying again."))
+                future.set_exception(type(why)(str(why)))
                 future.exception()  # who was cancelled meanwhile does not come to fetch it
 
     def _quiet(self) -> None:
@@ -172,7 +234,12 @@ class _Link:
 
     def _readable(self) -> None:
         while self._client is not None:
-            self._client.loop_read()
+            try:
+                self._client.loop_read()
+            except Exception as error:  # whatever it is in paho that its bytes set off
+                said = f"The broker {self._server} answers what is not MQTT ({error!r:.100}). Trying again."
+                self.drop(Unreachable(said))
+                return
             # TLS may hold whole packets that the socket no longer announces.
             if not isinstance(self._socket, ssl.SSLSocket) or self._socket.fileno() < 0:
                 return
@@ -188,11 +255,15 @@ class _Link:
         if self.welcomed.done():
             return
         if reason.is_failure:
-            said = f"The broker {self._server} refused us ({reason})."
-            for_now = reason in ("Server unavailable", "Server busy")
-            error = Unreachable(f"{said} Trying again.") if for_now else None
-            self.welcomed.set_exception(error or Refused(f"{said} Correct user and password_file."))
+            error = mqtt_reasons.told(reason.value, _name(reason, properties), self._server)
+            other = reason.value == mqtt_reasons.UNSUPPORTED_VERSION
+            self.welcomed.set_exception(_OtherVersion(str(error)) if other else error)
+        elif getattr(properties, "MaximumQoS", 1) == 0:
+            said = f"The broker {self._server} takes messages without confirmation only (QoS 0)."
+            self.welcomed.set_exception(Refused(f"{said} Ask its people for QoS 1."))
         else:
+            self._window = min(self._window, getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM))
+            self._packet_bytes_max = getattr(properties, "MaximumPacketSize", 0)
             self.welcomed.set_result(None)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
@@ -200,11 +271,38 @@ class _Link:
         if future is None or future.done():
             return
         if reason.is_failure:
-            future.set_exception(Refused(f"The broker {self._server} did not take a message ({reason})."))
+            name = _name(reason, properties)
+            future.set_exception(mqtt_reasons.told(reason.value, name, self._server, of_message=True))
         else:
             future.set_result(None)
 
+    def _on_log(self, client: Any, userdata: Any, level: int, text: str) -> None:
+        if "[SSL" in text:  # the only way in which paho tells why TLS ended
+            self._said = text
+
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if self._said:
+            why = tls.told(self._said, f"The broker {self._server}")
+        elif flags.is_disconnect_packet_from_server and reason.is_failure:
+            why = mqtt_reasons.told(reason.value, _name(reason, properties), self._server)
+        else:
+            hint = ""
+            if self._version == V5 and not self.welcomed.done():
+                hint = ' An old broker may need version = "3.1.1".'
+            why = Unreachable(
+                f"The broker {self._server} broke the connection ({reason}). Trying again.{hint}"
+            )
+        self.broken = self.broken or why
         # paho still stands in one of our calls: drop the client when that has returned.
-        self.broken = True
-        self._loop.call_soon(self.drop, f"The broker {self._server} broke the connection ({reason}).")
+        self._loop.call_soon(self.drop, why)
+
+
+def _name(reason: Any, properties: Any) -> str:
+    """The name of a reason code, with what the broker adds to it."""
+    more = "".join(c for c in getattr(properties, "ReasonString", "") if c.isprintable())
+    return f"{reason}: {more[:REASON_LENGTH_MAX]}" if more else str(reason)
+
+
+def _packet_bytes(document: Document) -> int:
+    """Bytes of the PUBLISH, a few more in doubt: fixed header, topic, message id, no properties, body."""
+    return 1 + 4 + 2 + len(document.name.encode("utf-8", "replace")) + 2 + 1 + len(document.body)

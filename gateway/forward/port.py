@@ -19,7 +19,7 @@ class Document(NamedTuple):
     destination: str  # config.destination[i].id
     key: str  # permanent: "window/NUO001/20260325000000/1"
     kind: str  # "windows" | "readings" | ...
-    name: str  # file name, or the message's topic
+    name: str  # file name, topic, or (https) the message's id
     folder: str  # relative to the destination's path; "" for messages
     at_ms: int  # station time it belongs to, Unix ms
     body: bytes
@@ -30,7 +30,7 @@ class Outbox(Protocol):
     """The durable queue, as the forwarder sees it (the journal implements it)."""
 
     async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
-        """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""
+        """Up to `limit` documents neither delivered nor parked, and due, with id > after_id, oldest first."""
         ...
 
     async def delivered(self, ids: list[int]) -> None:
@@ -42,7 +42,7 @@ class Outbox(Protocol):
         ...
 
     def event(self, destination: str) -> asyncio.Event:
-        """Set whenever new documents for `destination` were queued."""
+        """Set whenever documents for `destination` were queued, or have become due."""
         ...
 
 

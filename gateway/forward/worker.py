@@ -4,6 +4,7 @@
 
     returns                 marks it delivered; the back-off starts afresh
     Unreachable             drops the connection, waits 1 s, 2 s, ... 60 s (with jitter), starts at the oldest
+                            again; longer where the server asked for it (Retry-After), up to 300 s
     Refused                 the same with 30 s ... 300 s: a wrong password tried each second locks us out
     Rejected                parks this one document for a person and goes on with the next
     (the journal fails)     the same as for Unreachable; what could not be marked is sent again
@@ -30,6 +31,7 @@ from gateway.errors import DestinationError, JournalError, Refused, Rejected, Un
 from gateway.forward.port import Destination, Document, Outbox
 
 UNEXPECTED_MAX = 10
+AFTER_S_MAX = 300.0  # the longest pause that a server may ask for
 CLOSE_S_MAX = 2.0  # of the 5 s in which a worker has to stop
 MARK_S_MAX = 2.0
 
@@ -51,10 +53,13 @@ class Counters:
         None  # station time of the oldest document not delivered, None when all are
     )
     retry_in_s: float = 0.0  # length of the pause under way, 0 outside one
+    delay_ms: int = 0  # a document is due only that long after its own time
 
     def oldest_unsent_age_s(self, now_ms: int) -> float:
-        """Age in seconds of station time; 0 when everything is delivered."""
-        return 0.0 if self.oldest_unsent_ms is None else max(0.0, (now_ms - self.oldest_unsent_ms) / 1000)
+        """Seconds of station time since it was due; 0 when everything is delivered."""
+        if self.oldest_unsent_ms is None:
+            return 0.0
+        return max(0.0, (now_ms - self.oldest_unsent_ms - self.delay_ms) / 1000)
 
 
 class Backoff:
@@ -90,10 +95,12 @@ class Worker:
         backoff: Backoff | None = None,
         backoff_refused: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        delay_ms: int = 0,
     ):
         random = random or Random()
         self.id = destination_id
         self.counters = counters or Counters()
+        self.counters.delay_ms = delay_ms
         self._destination = destination
         self._outbox = outbox
         self._event = outbox.event(destination_id)
@@ -231,7 +238,8 @@ class Worker:
 
     async def _pause(self, error: Exception) -> None:
         backoff = self._backoff_refused if isinstance(error, Refused) else self._backoff
-        self.counters.retry_in_s = backoff.next_s()
+        asked_s = error.after_s if isinstance(error, Unreachable) else 0.0
+        self.counters.retry_in_s = max(backoff.next_s(), min(asked_s, AFTER_S_MAX))
         try:
             await self._sleep(self.counters.retry_in_s)
         finally:

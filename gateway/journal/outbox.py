@@ -11,13 +11,15 @@ Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmark
 Rule 4: a mark and the entry that tells of it (DELIVERY) are one transaction; one entry for each call and
         destination. What was delivered twice stands in two of them. Documents of kind "readings" stand in
         none: they are many a second, and nobody asks for them again.
+Rule 5: to a destination with a delay, a document is pending only once it is that old in station time. One
+        whose time is far in the future (a clock that was wrong) waits alone; it holds up nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -46,10 +48,14 @@ _PARKED = (
 )
 _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
-    "WHERE destination = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?"
+    "WHERE destination = ? AND state = 0 AND id > ? AND at_ms <= ? ORDER BY id LIMIT ?"
 )
 SOURCE = "gateway"
 """Whom entries about deliveries are from."""
+_NEXT_DUE = "SELECT MIN(at_ms) FROM outbox WHERE destination = ? AND state = 0 AND at_ms > ?"
+_ANY_TIME = (1 << 63) - 1
+DUE_LOOK_S = 60.0
+"""How often it is looked at least whether something has become due: station time may be set."""
 ERROR_LENGTH_MAX = 500
 """Characters of an error's text that are kept."""
 
@@ -63,7 +69,9 @@ class _Handed(NamedTuple):
 
 
 class JournalOutbox:
-    """The outbox of a journal that is open. `now_ms()` is station time, `mono_ns()` the monotonic clock."""
+    """The outbox of a journal that is open. `now_ms()` is station time, of which `real_s` makes real time,
+    `mono_ns()` the monotonic clock; `delays_ms` says for some destinations how old a document has to be.
+    """
 
     def __init__(
         self,
@@ -71,12 +79,17 @@ class JournalOutbox:
         now_ms: Callable[[], int],
         counters: Counters,
         mono_ns: Callable[[], int] = time.monotonic_ns,
+        delays_ms: Mapping[str, int] | None = None,
+        real_s: Callable[[float], float] = float,
     ):
         self._journal = journal
         self._now_ms = now_ms
         self._mono_ns = mono_ns
         self._counters = counters
+        self._delays_ms = {id: delay for id, delay in (delays_ms or {}).items() if delay}
+        self._real_s = real_s
         self._events: dict[str, asyncio.Event] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # when the next document of a destination is due
         self._handed: dict[int, _Handed] = {}  # by id
         journal.when_queued(self._heard)
 
@@ -97,8 +110,12 @@ class JournalOutbox:
     # The port -----------------------------------------------------------------------------------------------
 
     async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
-        """Up to `limit` documents neither delivered nor parked with id > after_id, oldest first."""
-        rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, limit)
+        """Up to `limit` documents neither delivered nor parked, and due, with id > after_id, oldest first."""
+        delay_ms = self._delays_ms.get(destination, 0)
+        due_ms = self._now_ms() - delay_ms if delay_ms else _ANY_TIME
+        rows = await self._journal.read(Reader.rows, _PENDING, destination, after_id, due_ms, limit)
+        if delay_ms and len(rows) < limit:
+            await self._wake_when_due(destination, due_ms)
         documents = [Document._make(row) for row in rows]
         for document in documents:
             digest = None if document.kind == PASSING else sha256(document.body).digest()
@@ -152,8 +169,18 @@ class JournalOutbox:
         ]  # fmt: skip
 
     def event(self, destination: str) -> asyncio.Event:
-        """Set whenever new documents for `destination` were queued."""
+        """Set whenever documents for `destination` were queued, or have become due."""
         return self._events.setdefault(destination, asyncio.Event())
+
+    async def _wake_when_due(self, destination: str, due_ms: int) -> None:
+        """Set its event when the oldest document that is not due yet may be."""
+        ((next_ms,),) = await self._journal.read(Reader.rows, _NEXT_DUE, destination, due_ms)
+        if timer := self._timers.pop(destination, None):
+            timer.cancel()
+        if next_ms is not None:
+            seconds = min(self._real_s((next_ms - due_ms) / 1000), DUE_LOOK_S)
+            call_later = asyncio.get_running_loop().call_later
+            self._timers[destination] = call_later(seconds, self.event(destination).set)
 
     def _heard(self, drafts: Sequence[tuple]) -> None:
         """These documents are in the outbox now."""

@@ -163,7 +163,7 @@ ONE_FAULT = [
     (
         'kind = "sftp"',
         'kind = "ftp"',
-        "This version cannot send by 'ftp' yet. Write kind = one of sftp, mqtt, directory.",
+        "This version cannot send by 'ftp' yet. Write kind = one of sftp, mqtt, https, directory.",
     ),
     ('kind = "sftp"', 'kind = "fax"', '"fax" is not a kind of destination.'),
     ('kind = "sftp"', "", "'kind' is missing."),

@@ -126,6 +126,18 @@ def test_raw_readings_go_to_those_who_asked(tmp_path):
     assert readings_drafts(configured(tmp_path, CHANNELS), "17/1-2", T0, []) == []
 
 
+def test_over_https_a_message_goes_by_its_id(tmp_path):
+    feed = (
+        '[[destination]]\nid = "feed"\nkind = "https"\nurl = "https://h/x"\nsend = ["windows", "readings"]\n'
+    )
+    config = configured(tmp_path, CHANNELS, DESTINATIONS + feed)
+    *_, national, one = documents(config, [window("COD", 1.0, revision=2)])
+    assert one.body == national.body and one.key == national.key and one.destination == "feed"
+    assert one.name == json.loads(one.body)["id"] == "LCa/DEMO/NUO001/window/20260325000000/2"
+    _, raw = readings_drafts(config, "17/1-2", T0, [("COD", T0, 1.0, "00")])
+    assert raw.name == json.loads(raw.body)["id"] == "LCa/DEMO/NUO001/readings/17/1-2"
+
+
 def test_windows_of_a_time_when_nothing_ran_are_no_files(tmp_path):
     """decisions/0004: the broker is told, the department gets nothing that was not measured."""
     config = configured(tmp_path, CHANNELS, DESTINATIONS)

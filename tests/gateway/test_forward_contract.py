@@ -9,7 +9,10 @@ import pytest
 from gateway.errors import DestinationError, Refused, Unreachable
 from gateway.forward.port import Destination
 from tests.gateway.forward_rig import RIGS, MemoryOutbox, Rig, drain, run_with, worker
+from tests.gateway.https_rig import HTTPS_RIGS
+from tests.gateway.mqtt_rig import MQTT_RIGS
 
+RIGS |= HTTPS_RIGS | MQTT_RIGS
 KINDS = list(RIGS)
 NETWORK = [kind for kind, rig in RIGS.items() if rig.network]
 FILES = [kind for kind, rig in RIGS.items() if not rig.message]

@@ -97,4 +97,6 @@ def test_the_examples_behind_the_hashes_work_too(tmp_path):
     made.config.write_text(text)
     faults, _ = check(made.config)
     assert [fault.what for fault in faults if "cannot be read" not in fault.what] == []
-    assert len(faults) == 5  # two passwords, a host key, a CA and a witness key are still to come
+    assert (
+        len(faults) == 9
+    )  # two passwords, a token, a host key, a witness's, two CAs, a certificate, its key

@@ -127,5 +127,5 @@ def test_the_device_waits_longer_than_the_gateway_collects():
 
 def test_the_load_of_the_bench_is_the_firmwares():
     assert (device_load.FULL, device_load.HOLD_MS) == (store.ROWS_MAX, uplink.HOLD_MS)
-    assert device_load.WINDOW == inspect.signature(DeviceSession).parameters["window_frames"].default
+    assert inspect.signature(DeviceSession).parameters["window_frames"].default == device_load.WINDOW
     assert device_load.ROWS * 1000 / device_load.POLL_MS == 20

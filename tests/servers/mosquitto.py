@@ -1,4 +1,4 @@
-"""Mosquitto on a loopback port, and a subscriber that keeps every message it is given."""
+"""Mosquitto on loopback ports, and a subscriber that keeps every message it is given."""
 
 from __future__ import annotations
 
@@ -9,28 +9,54 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 
+from tests.servers.certificates import Authority
 from tests.servers.process import Server, free_port, program
 
 
 class Mosquitto:
-    """One broker below `folder`; with `password` only the user "station" may enter."""
+    """One broker below `folder`; with `password` only the user "station" may enter.
 
-    def __init__(self, folder: Path, password: str = ""):
+    With an `authority` clients come by TLS to `port`, with `clients` only those with a certificate of that
+    one; `plain_port` is for whoever looks at what arrived. `more` are lines of its configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        password: str = "",
+        authority: Authority | None = None,
+        clients: Authority | None = None,
+        more: tuple[str, ...] = (),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.port = self.plain_port = free_port()
         self.user = "station"
-        self._lines = [
-            f"listener {self.port} 127.0.0.1",
-            f"user {getpass.getuser()}",
-            "max_queued_messages 0",
-        ]
+        self.more = more
+        self.clients = clients
+        self._lines = [f"user {getpass.getuser()}", "max_queued_messages 0"]
         self._lines += ["max_inflight_messages 0", "persistence true", f"persistence_location {folder}/"]
         if password:
             self.set_password(password)
             self._lines += ["allow_anonymous false", f"password_file {folder / 'passwords'}"]
         else:
             self._lines += ["allow_anonymous true"]
+        self.cert_file: Path | None = None
+        if authority is not None:
+            self.port = free_port()
+            self.cert_file, self.key_file = authority.issue("broker")
+
+    def _listeners(self) -> list[str]:
+        lines = [f"listener {self.plain_port} 127.0.0.1"]
+        if self.cert_file is not None:
+            lines += [
+                f"listener {self.port} 127.0.0.1",
+                f"certfile {self.cert_file}",
+                f"keyfile {self.key_file}",
+            ]
+        if self.clients is not None:
+            lines += [f"cafile {self.clients.ca_file}", "require_certificate true"]
+        return lines
 
     def set_password(self, password: str) -> None:
         """Takes effect at the next start."""
@@ -41,7 +67,7 @@ class Mosquitto:
 
     def start(self) -> None:
         settings = self.folder / "mosquitto.conf"
-        settings.write_text("\n".join(self._lines) + "\n")
+        settings.write_text("\n".join([*self._lines, *self.more, *self._listeners()]) + "\n")
         command = [program("mosquitto", "mosquitto"), "-c", str(settings)]
         self._server = Server(command, self.port, self.folder / "mosquitto.log")
         self._server.start()

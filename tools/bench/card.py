@@ -96,17 +96,13 @@ async def _poll(n: int, quantities: int, poll_ms: int, seconds: float, broker: i
         def configure(path: Path) -> Path:
             config = path / "config.toml"
             more = [_destination(broker)] if broker else []
-            config.write_text(
-                modbus_config(ports, quantities, poll_ms, free_port(), more), encoding="utf-8"
-            )
+            config.write_text(modbus_config(ports, quantities, poll_ms, free_port(), more), encoding="utf-8")
             return config
 
         return await _measure(configure, lambda: asyncio.sleep(seconds))
 
 
-async def _measure(
-    configure: Callable[[Path], Path], load: Callable[[], Awaitable[None]]
-) -> dict[str, Any]:
+async def _measure(configure: Callable[[Path], Path], load: Callable[[], Awaitable[None]]) -> dict[str, Any]:
     """What a gateway of that configuration writes while load() runs; in a folder of this disk, not of a
     memory file system.
     """

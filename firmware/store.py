@@ -39,9 +39,7 @@ _NEEDED = (messages.START, messages.DISCARDED, messages.CLOCK_SET)  # few, short
 RESERVE = const(147456)  # bytes of flash: a package that is being received, 128 KB, and 16 KB for small files
 
 SILENT_MS = const(10000)  # the oldest record waits so long for its acknowledgement, which takes 8 s at work
-AGE_MS = const(
-    12000
-)  # (uplink.py, session.py): full batches go to flash then, and after so long all there is
+AGE_MS = const(12000)  # (uplink.py, session.py): full batches go to flash, and after so long all there is
 THIN_SILENT_MS = const(60000)  # no thinning before the link was silent for so long
 RETRY_MS_MAX = const(600000)
 GONE_FILE = (
@@ -101,9 +99,7 @@ class Store:
         self.flash_faults = 0
         self.thinned = 0
         self.newest_event = 0, ""  # kind, detail
-        self.on_put = (
-            None  # called after every record, with whether it is urgent: the uplink sleeps until then
-        )
+        self.on_put = None  # called after every record, with whether it is urgent: it wakes the uplink
         self.sealer = sealer
         self._clock = clock
         self._pieces = ring

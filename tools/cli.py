@@ -108,6 +108,20 @@ def gateway_init(dir: Annotated[Path, typer.Argument(help="A new folder.")], jso
     raise typer.Exit(print_init(dir, json))
 
 
+@gateway.command("compact")
+@speak
+def gateway_compact(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")], json: Json = False
+) -> None:
+    """Make the journal's file smaller after retention_days was lowered. The gateway must be stopped.
+
+    Example: quantrac gateway compact /etc/quantrac/config.toml
+    """
+    from tools.gateway import print_compact
+
+    raise typer.Exit(print_compact(config, json))
+
+
 @station.command("console")
 @speak
 def station_console(

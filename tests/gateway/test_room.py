@@ -125,7 +125,7 @@ def test_a_disk_of_little_room_is_a_problem_on_all_pages(tmp_path):
         entries = [entry._replace(source=source) for entry in await events(log, gateway)]
         await gateway.journal.commit(entries=entries)
         found = []
-        for room in (1 << 40, 50 << 20, 1 << 10):
+        for room in (1 << 40, 1 << 30, 1 << 10):
             gateway.retention._disk = disk(FREE_BYTES_MIN + room)
             await gateway.retention.look()
             found.append(" ".join(p for p in status.problems() if "The disk will" in p))

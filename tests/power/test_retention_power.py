@@ -27,7 +27,7 @@ from tests.power.journal_story import Story
 from tests.power.retention_victim import fill
 from tests.power.rig import LONG
 
-STATES = 5_000 if LONG else 200
+STATES = 5_000 if LONG else 90
 WORK = 256
 """Entries that are due, at the least."""
 ENDED = 10
@@ -56,11 +56,20 @@ def filled() -> Iterator[Log]:
     shutil.rmtree(folder)
 
 
+def files(log: Log) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes()
+        for path in log.folder.glob(cuts.JOURNAL + "*")
+        if path.suffix != ".db-shm"
+    }
+
+
 def recorded(folder: Path, log: Log, *options: str) -> list[Call]:
     disk, said = folder / "disk", folder / "said"
     disk.mkdir()
     said.touch()
-    shutil.copy(log.path, disk / cuts.JOURNAL)
+    for name, data in files(log).items():
+        (disk / name).write_bytes(data)
     argv = [sys.executable, "-m", "tests.power.retention_victim", str(disk / cuts.JOURNAL), str(said)]
     return record([*argv, str(log.now_ms), *options], disk, said, folder / "strace", cwd=cuts.ROOT)
 
@@ -73,10 +82,11 @@ def explore(log: Log, calls: list[Call], monkeypatch) -> set[int]:
     """Check some distinct states; how many entries were gone in them."""
     monkeypatch.setattr(module, "PATIENCE_S", 0.0)
     checker = cuts.Checker(None, Random(7))  # type: ignore[arg-type] - it only lays them out
-    start = {cuts.JOURNAL: log.path.read_bytes()}
     found: set[int] = set()
     try:
-        some = [s for s in cuts.states(calls, start, Random(7), STATES, Acknowledged()) if checker.is_new(s)]
+        some = [
+            s for s in cuts.states(calls, files(log), Random(7), STATES, Acknowledged()) if checker.is_new(s)
+        ]
         for number, state in enumerate(Random(7).sample(some, min(len(some), STATES))):
             checker.lay(state.files)
             mine = Log(log.folder, log.days)
@@ -93,7 +103,7 @@ def explore(log: Log, calls: list[Call], monkeypatch) -> set[int]:
     return found
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 600)
 def test_whatever_a_cut_leaves_has_every_hash(tmp_path, filled, monkeypatch):
     calls = recorded(tmp_path, filled)
     found = explore(filled, calls, monkeypatch)
@@ -101,8 +111,8 @@ def test_whatever_a_cut_leaves_has_every_hash(tmp_path, filled, monkeypatch):
     print(f"{len(calls)} calls, entries gone in the states checked: {sorted(found)}")
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 600)
 def test_control_hashes_kept_one_transaction_later_are_missing_after_a_cut(tmp_path, filled, monkeypatch):
     calls = recorded(tmp_path, filled, "--bare")
-    with pytest.raises(JournalError, match="Hashes of the entries 0 to|are missing"):
+    with pytest.raises(JournalError, match=r"Hashes of the entries .* are missing"):
         explore(filled, calls, monkeypatch)

@@ -178,6 +178,20 @@ def gateway_new_epoch(
     raise typer.Exit(print_epoch(config, reason, yes, json))
 
 
+@gateway.command("compact")
+@speak
+def gateway_compact(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")], json: Json = False
+) -> None:
+    """Make the journal's file smaller after retention_days was lowered. The gateway must be stopped.
+
+    Example: quantrac gateway compact /etc/quantrac/config.toml
+    """
+    from tools.gateway import print_compact
+
+    raise typer.Exit(print_compact(config, json))
+
+
 @station.command("console")
 @speak
 def station_console(

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 from gateway.check import check
+from gateway.config import load
 from gateway.errors import Fault
 from gateway.init import init
-from tools.people import USED_WRONGLY
+from gateway.journal.compact import compact
+from gateway.lock import lock
+from tools.people import USED_WRONGLY, Failure
 
 
 def print_check(path: Path, as_json: bool) -> int:
@@ -52,6 +55,21 @@ def print_init(directory: Path, as_json: bool) -> int:
     for line in made.show_once:
         print(f"\n{line}")
     print(f"\nNext: edit {made.config}, then run: quantrac gateway check {made.config}")
+    return 0
+
+
+def print_compact(path: Path, as_json: bool) -> int:
+    """Give the room of what was pruned back to the disk. JournalError when it cannot be done now."""
+    state_dir = load(path).gateway.state_dir
+    journal = state_dir / "journal.db"
+    if not journal.exists():
+        raise Failure(f"{journal} does not exist: has this gateway ever run?")
+    with lock(state_dir / "gateway.lock"):
+        before, after = compact(journal)
+    if as_json:
+        print(json.dumps({"before": before, "after": after}))
+    else:
+        print(f"{journal}: {before >> 20} MiB before, {after >> 20} MiB now.")
     return 0
 
 

@@ -49,7 +49,7 @@ class Log:
     def open(self, **how) -> Journal:
         journal = Journal(self.path, checkpoints=Checkpoints(self.folder, NAME), **how)
         journal.open(SOURCES)
-        assert journal.unsigned == ""
+        assert not journal.unsigned, journal.unsigned
         return journal
 
     def use(self, chapter: Callable[[Journal, Retention], Awaitable], **how):

@@ -14,7 +14,9 @@ import pytest
 
 from gateway.counters import Counters
 from gateway.errors import JournalError
+from gateway.journal import compact as compact_module
 from gateway.journal import retention as retention_module
+from gateway.journal.compact import compact
 from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import DAY_MS, Reader
 from gateway.journal.retention import BLOCK, MARGIN_MS, Retention
@@ -382,3 +384,51 @@ def test_the_task_tells_what_keeps_it_from_working(tmp_path, monkeypatch):
 
     log.use(chapter)
     assert checked(log, oldest(log)) > 0
+
+
+# The file made smaller --------------------------------------------------------------------------------------
+
+
+def test_the_file_is_made_smaller_and_is_the_same_journal(tmp_path):
+    log = Log(tmp_path)
+    filled(log, 200, 60)
+    log.use(lambda journal, retention: retention.prune())
+    gone, content = checked(log), dump(log)
+    before, after = compact(log.path)
+    assert after < 0.75 * before and log.path.stat().st_size == after
+    assert dump(log) == content and not list(tmp_path.glob("*.compact*"))
+    log.use(lambda journal, retention: log.days_pass(journal, 2))
+    assert checked(log) == gone
+
+
+def dump(log: Log) -> list[str]:
+    connection = sqlite3.connect(log.path)
+    found = sorted(connection.iterdump())
+    connection.close()
+    return found
+
+
+def test_a_smaller_file_that_is_not_the_journal_takes_nobodys_name(tmp_path, monkeypatch):
+    """Control: an entry that is left out of it is seen; so is a reader, and a disk without room."""
+    log = Log(tmp_path)
+    filled(log)
+    content = dump(log)
+    with monkeypatch.context() as patch:
+        real = compact_module._content
+        patch.setattr(compact_module, "_content", lambda c: real(c)[1:] if is_fresh(c) else real(c))
+        with pytest.raises(JournalError, match="is not the journal"):
+            compact(log.path)
+    reader = Reader(log.path)
+    reader.rows("BEGIN")
+    reader.size()
+    with pytest.raises(JournalError, match="Somebody reads"):
+        compact(log.path)
+    reader.close()
+    monkeypatch.setattr(compact_module, "SPARE_BYTES", 1 << 60)
+    with pytest.raises(JournalError, match="make room"):
+        compact(log.path)
+    assert dump(log) == content and not list(tmp_path.glob("*.compact*"))
+
+
+def is_fresh(connection: sqlite3.Connection) -> bool:
+    return any(row[2].endswith(".compact") for row in connection.execute("PRAGMA database_list"))

@@ -86,11 +86,12 @@ class _Rebuild:
         self._made: set[tuple[str, str]] = set()
         self._sent = 0  # checkpoints
         self._from_ms: int | None = None
-        self._told = 0  # entries before this one were pruned, by the log's own word
 
     def run(self) -> Rebuilt:
         reader = self._reader
-        whole = reader.whole()
+        whole, told = reader.whole(), _told(reader)
+        if told < whole.first:
+            raise EvidenceError(f"entries {told} to {whole.first - 1} were pruned, and no entry tells of it")
         recomputation = Recomputation(
             self._leaf, whole.from_ms, EVER_MS, whole.first, self._group, self._replay
         )
@@ -118,10 +119,6 @@ class _Rebuild:
         for (idx,) in reader.rows(_ROWLESS):
             raise EvidenceError(f"the table of windows has a row of entry {idx}, which is missing")
         recomputation.end()
-        if self._told < whole.first:
-            raise EvidenceError(
-                f"entries {self._told} to {whole.first - 1} were pruned, and no entry tells of it"
-            )
         calibrations.end()
         for row in reader.rows(_SIDE):
             self._check_checkpoint(*row)
@@ -156,12 +153,8 @@ class _Rebuild:
                 index += 1
 
     def _look(self, stored: Stored, whole: Whole) -> None:
-        """What recomputation passes over: what the log says of retention, and rows of the time before."""
-        if stored.kind == EVENT:
-            said: Any = cbor.loads(stored.body)
-            if said[0] == PRUNED and said[2] == self._told:
-                self._told = said[3] + 1
-        elif stored.kind == WINDOW and stored.idx < whole.first:
+        """What recomputation believes: rows of the time before."""
+        if stored.kind == WINDOW and stored.idx < whole.first:
             window, _ = parse_body(stored.body)
             rows = self._reader.windows(window.start_ms, window.start_ms + 1, window.symbol)
             if window not in rows:
@@ -267,6 +260,17 @@ class _JournalReplay(Replay):
         for first, last, source in self._reader.spans(from_ms, None if to_ms == EVER_MS else to_ms):
             found |= {idx for (idx,) in self._reader.rows(_HOLDING, first, last, source)}
         return sorted(found)
+
+
+def _told(reader: Reader) -> int:
+    """Raw entries before this one were pruned, by the log's own word."""
+    end = 0
+    for entry in reader.entries(kind_from=EVENT):
+        if entry.kind == EVENT:
+            said: Any = cbor.loads(entry.body)
+            if said[0] == PRUNED and said[2] == end:
+                end = said[3] + 1
+    return end
 
 
 def _leaf_of(stored: Stored) -> Leaf:

@@ -59,9 +59,10 @@ def select(reader: Reader, from_ms: int, to_ms: int) -> Selection:
     from_ms, to_ms = groups[0][0], groups[-1][1]
     whole, whole_ms = _whole(reader)
     if from_ms < whole_ms:
+        possible = reader.rows("SELECT MIN(start_ms) FROM window WHERE start_ms >= ?", whole_ms)[0][0]
+        since = "of a later time" if possible is None else f"from {rfc3339(possible)} on"
         raise Failure(
-            f"The readings of {rfc3339(from_ms)} were pruned by retention. A bundle is possible of windows "
-            f"that start after {rfc3339(whole_ms)}: give --from a later time."
+            f"The readings of {rfc3339(from_ms)} were pruned by retention: a bundle is possible {since}."
         )
     last = max(group[3] for group in groups)
     first = _first(reader, from_ms - FUTURE_MS, whole, last)

@@ -240,7 +240,8 @@ def test_checkpoints_in_the_journal_that_are_not_of_its_entries(tmp_path):
 
 # Crashes ----------------------------------------------------------------------------------------------------
 
-SYSTEM = ("replace", "fsync", "open", "unlink", "mkdir")
+SYSTEM = ("replace", "fsync", "unlink", "mkdir")
+"""All that changes the disk here but SQLite, whose transactions tests/power looks at."""
 
 
 def count(fatal: int | None) -> list[int]:
@@ -316,7 +317,7 @@ def test_killed_at_any_step_the_log_goes_on_as_the_journal_says(tmp_path, operat
         assert told(state)[: len(entries)] == entries
         outcomes.add(len(entries))
         consistent(state, old, size)
-    assert outcomes == {0, 1} and fatal > 10
+    assert outcomes == {0, 1} and fatal > 8
 
 
 def on_disk(folder: Path) -> dict[Path, bytes]:

@@ -5,7 +5,8 @@
     200 and a cosignature that holds         put below the checkpoint in the journal
     409, it knows less of the log            asked again from the size that it names
     no answer, 5xx, garbage                  asked again after 2 s, 4 s, ... 5 minutes
-    403, 404, 4xx, a wrong cosignature       the same with 30 s ... 15 minutes: a person has to act
+    403, 404, 4xx, a wrong cosignature,      the same with 30 s ... 15 minutes: a person has to act
+    a certificate that does not hold
     409, it knows more; 422                  the log went back, or was rewritten: said loudly, see rule 3
     (the journal fails)                      as for no answer
 

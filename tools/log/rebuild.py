@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from gateway import config as configuration
 from gateway.errors import JournalError
 from gateway.ingest.calibrations import Check
+from gateway.journal.bodies import event
 from gateway.journal.checkpoints import origin
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.leaf import Leaf
@@ -31,7 +32,7 @@ from gateway.verify_files import Codes, codes_of, compare, rendered
 from gateway.verify_replay import EVER_MS, Replay
 from gateway.verify_windows import Group, Recomputation
 from gateway.windows import Window, parse_body
-from protocol import cbor, checkpoint, note
+from protocol import checkpoint, note
 from protocol.merkle import HASH_BYTES, TILE_LEVELS, EvidenceError, Frontier, leaf_hash
 from tools.log.progress import Bar
 from tools.people import Failure
@@ -265,11 +266,10 @@ class _JournalReplay(Replay):
 def _told(reader: Reader) -> int:
     """Raw entries before this one were pruned, by the log's own word."""
     end = 0
-    for entry in reader.entries(kind_from=EVENT):
-        if entry.kind == EVENT:
-            said: Any = cbor.loads(entry.body)
-            if said[0] == PRUNED and said[2] == end:
-                end = said[3] + 1
+    for entry in reader.entries(kinds=(EVENT,)):
+        name, details = event(entry.body)
+        if name == PRUNED and details[0] == end:
+            end = details[1] + 1
     return end
 
 

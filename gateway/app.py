@@ -46,6 +46,7 @@ from gateway.journal.outbox import JournalOutbox
 from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
+from gateway.notices import Notices
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
@@ -97,7 +98,10 @@ class Gateway:
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
-        self.status = Status(config, clock, self.intake, self.lines, self.workers, self.witnesses)
+        self.notices = Notices(config, self.journal, self._moment_ms, self.workers)
+        self.status = Status(
+            config, clock, self.intake, self.lines, self.workers, self.witnesses, self.notices
+        )
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
@@ -105,6 +109,7 @@ class Gateway:
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
         self.status.closed(windows)
+        self.notices.closed(windows)
         return documents(self.config, windows)
 
     def _raw_feed(self) -> RawFeed | None:
@@ -124,6 +129,9 @@ class Gateway:
     def now(self) -> Moment:
         """This instant on all clocks."""
         return Moment(self.clock.now_ms(), self.clock.mono_ns(), self.clock.trusted)
+
+    def _moment_ms(self) -> tuple[int, int]:
+        return self.clock.now_ms(), self.clock.mono_ns() // 1_000_000
 
     async def run(self, notify: Callable[[str], None]) -> None:
         """Until SIGTERM or SIGINT. Raises what a task of ours died of."""
@@ -145,6 +153,7 @@ class Gateway:
                 asyncio.create_task(self.intake.run(), name="intake"),
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
+                asyncio.create_task(self.notices.run(), name="notices"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]

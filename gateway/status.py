@@ -14,6 +14,7 @@ from gateway.config_model import Config
 from gateway.forward.worker import Worker
 from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
+from gateway.notices import Notices
 from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from gateway.witness import Witness
@@ -40,6 +41,7 @@ class Status:
         lines: Mapping[str, Line],
         workers: Mapping[str, Worker],
         witnesses: Mapping[str, Witness],
+        notices: Notices,
     ):
         self._config = config
         self._clock = clock
@@ -47,6 +49,7 @@ class Status:
         self._lines = lines
         self._workers = workers
         self._witnesses = witnesses
+        self._notices = notices
         self._newest: dict[str, Window] = {}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
@@ -76,6 +79,10 @@ class Status:
             "devices": {id: counted.snapshot() for id, counted in counters.links.items()},
             "buses": {id: line.counters.snapshot() for id, line in self._lines.items()},
             "witnesses": [self._witness(name) for name in self._witnesses],
+            "interruptions": [
+                {"what": " ".join(one.what), "since": rfc3339(one.from_ms), "cause": one.cause}
+                for one in self._notices.open
+            ],
             "journal": self._journal(),
         }  # fmt: skip
 
@@ -175,6 +182,7 @@ class Status:
             if parked := self._intake.counters.destination(id).parked:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
         found += self._problems_of_witnesses()
+        found += self._notices.problems()
         for id, counted in self._intake.counters.destinations.items():
             if id not in self._workers and counted.waiting:
                 found.append(

@@ -49,6 +49,7 @@ from gateway.journal.retention import Retention
 from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
+from gateway.notices import Notices
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
@@ -107,8 +108,16 @@ class Gateway:
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
         self.checkpoints = CheckpointFeed(config, self.journal, self.outbox)
         self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
+        self.notices = Notices(config, self.journal, self._moment_ms, self.workers)
         self.status = Status(
-            config, clock, self.intake, self.lines, self.workers, self.witnesses, self.retention
+            config,
+            clock,
+            self.intake,
+            self.lines,
+            self.workers,
+            self.witnesses,
+            self.retention,
+            self.notices,
         )
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
@@ -117,6 +126,7 @@ class Gateway:
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
         self.status.closed(windows)
+        self.notices.closed(windows)
         return documents(self.config, windows, self.journal.checkpoint)
 
     def _raw_feed(self) -> RawFeed | None:
@@ -136,6 +146,9 @@ class Gateway:
     def now(self) -> Moment:
         """This instant on all clocks."""
         return Moment(self.clock.now_ms(), self.clock.mono_ns(), self.clock.trusted)
+
+    def _moment_ms(self) -> tuple[int, int]:
+        return self.clock.now_ms(), self.clock.mono_ns() // 1_000_000
 
     async def run(self, notify: Callable[[str], None]) -> None:
         """Until SIGTERM or SIGINT. Raises what a task of ours died of."""
@@ -159,6 +172,7 @@ class Gateway:
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),
+                asyncio.create_task(self.notices.run(), name="notices"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]

@@ -16,6 +16,7 @@ from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
 from gateway.journal.retention import Retention
 from gateway.journal.room import FREE_BYTES_MIN
+from gateway.notices import Notices
 from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from gateway.witness import Witness
@@ -41,6 +42,7 @@ class Status:
         workers: Mapping[str, Worker],
         witnesses: Mapping[str, Witness],
         retention: Retention,
+        notices: Notices,
     ):
         self._config = config
         self._clock = clock
@@ -49,6 +51,7 @@ class Status:
         self._workers = workers
         self._witnesses = witnesses
         self._retention = retention
+        self._notices = notices
         self._newest: dict[str, Window] = {}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
@@ -78,6 +81,10 @@ class Status:
             "devices": {id: counted.snapshot() for id, counted in counters.links.items()},
             "buses": {id: line.counters.snapshot() for id, line in self._lines.items()},
             "witnesses": [self._witness(name) for name in self._witnesses],
+            "interruptions": [
+                {"what": " ".join(one.what), "since": rfc3339(one.from_ms), "cause": one.cause}
+                for one in self._notices.open
+            ],
             "journal": self._journal(),
             "disk": self._disk(),
         }  # fmt: skip
@@ -189,6 +196,7 @@ class Status:
             if parked := self._intake.counters.destination(id).parked:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
         found += self._problems_of_witnesses()
+        found += self._notices.problems()
         for id, counted in self._intake.counters.destinations.items():
             if id not in self._workers and counted.waiting:
                 found.append(

@@ -25,7 +25,8 @@ INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, wh
     | {"gateway.windows"},
     "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
     "gateway.accumulate": set(),
-    "gateway.reports": CONFIGURATION | {"gateway.reports", "gateway.windows"},
+    "gateway.reports": CONFIGURATION | {"gateway.interruptions", "gateway.reports", "gateway.windows"},
+    "gateway.interruptions": {"gateway.windows"},
     "gateway.forward": CONFIGURATION
     | {"gateway.forward", "gateway.reports.layout", "gateway.tls", "gateway.web.client"},
     "gateway.tls": {"gateway.errors"},

@@ -192,6 +192,23 @@ def gateway_compact(
     raise typer.Exit(print_compact(config, json))
 
 
+@gateway.command("interruptions")
+@speak
+def gateway_interruptions(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")],
+    month: Annotated[str | None, typer.Option(help="Such as 2026-11; default: the present one.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the list in Vietnamese into this file.")] = None,
+    json: Json = False,
+) -> None:
+    """List what was interrupted in a month: channels without data, destinations that were not reached.
+
+    Example: quantrac gateway interruptions config.toml --month 2026-11 --csv november.csv
+    """
+    from tools.interruptions import print_interruptions
+
+    raise typer.Exit(print_interruptions(config, month, csv, json))
+
+
 @station.command("console")
 @speak
 def station_console(

@@ -205,4 +205,3 @@ def test_a_row_that_does_not_follow_from_its_readings_is_named(story, tmp_path):
         f"UPDATE entry SET body = x'{lie.hex()}', leaf = x'{hashed.hex()}' WHERE idx = {stored.idx}",
     )  # fmt: skip
     assert status == 1 and f"entry {stored.idx}: the window of 'COD'" in wrong and "says value 1.0" in wrong
-

@@ -39,8 +39,8 @@ def quantrac(*arguments: object):
 
 def test_the_verbs_are_those_of_the_interface():
     assert [" ".join(verb) for verb in verbs()] == [
-        "bench", "demo", "export", "gateway check", "gateway compact", "gateway init", "gateway run", "rebuild",
-        "simulate station", "station console", "verify",
+        "bench", "demo", "export", "gateway check", "gateway compact", "gateway init", "gateway run",
+        "rebuild", "simulate station", "station console", "verify",
     ]  # fmt: skip
 
 

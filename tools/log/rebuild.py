@@ -19,7 +19,7 @@ from gateway.errors import JournalError
 from gateway.journal.checkpoints import origin
 from gateway.journal.kinds import EVENT, FRAME, POLL
 from gateway.journal.leaf import Leaf
-from gateway.journal.reader import Reader, Stored
+from gateway.journal.reader import Reader, Stored, reading
 from gateway.reports import message
 from gateway.reports.layout import stamp
 from gateway.reports.message import rfc3339
@@ -62,12 +62,9 @@ def rebuild(config_path: Path) -> Rebuilt:
         raise Failure(f"{path} does not exist: has this gateway ever run?")
     station = config.station
     codes = codes_of(origin(station.province, station.facility, station.code))
-    reader = Reader(path)
-    try:
+    with reading(path) as reader:
         reader.rows("BEGIN")
         return _Rebuild(reader, codes).run()
-    finally:
-        reader.close()
 
 
 class _Rebuild:

@@ -39,7 +39,7 @@ _NEEDED = (messages.START, messages.DISCARDED, messages.CLOCK_SET)  # few, short
 RESERVE = const(147456)  # bytes of flash: a package that is being received, 128 KB, and 16 KB for small files
 
 SILENT_MS = const(10000)  # the oldest record waits so long for its acknowledgement, which takes 8 s at work
-AGE_MS = const(12000)  # (uplink.py, session.py): full batches go to flash, and after so long all there is
+AGE_MS = const(12000)  # (uplink.py, session.py): full batches go to flash then; after so long all there is
 THIN_SILENT_MS = const(60000)  # no thinning before the link was silent for so long
 RETRY_MS_MAX = const(600000)
 GONE_FILE = (

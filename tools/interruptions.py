@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway import config as configuration
 from gateway.interruptions import NOTICE_MS
-from gateway.journal.reader import Reader
+from gateway.journal.reader import reading
 from gateway.notices import listed_of_month
 from gateway.reports.interruption import Listed, month_csv
 from gateway.reports.layout import GMT7_S
@@ -36,13 +36,10 @@ def print_interruptions(config_path: Path, month: str | None, out: Path | None, 
     path = config.gateway.state_dir / "journal.db"
     if not path.exists():
         raise Failure(f"{path} does not exist: has this gateway ever run?")
-    reader = Reader(path)
-    try:
+    with reading(path) as reader:
         now_ms = reader.newest_ms()
         from_ms, to_ms = month_ms(month, now_ms)
         rows = listed_of_month(reader, from_ms, to_ms, now_ms)
-    finally:
-        reader.close()
     if out is not None:
         out.write_bytes(month_csv(rows, now_ms, NOTICE_MS))
     if as_json:

@@ -89,6 +89,19 @@ def test_it_does_not_run_ahead_of_the_acknowledgements(monkeypatch):
     assert wrong == [] and device.acknowledged == 64 and len(peer.frames) == 64
 
 
+def test_at_work_it_sends_full_frames_or_what_has_waited():
+    peer = Peer()
+    device = LoadDevice("load-0", KEY, peer.port, 0)
+    device.run_live(3.0)
+    peer.close()
+    assert device.acknowledged == len(peer.frames) >= 2 and device.longest_wait_s > 0
+    rows = [row for frame in peer.frames for row in frame.rows]
+    assert len(rows) == 3000 // device_load.POLL_MS * ROWS and len(peer.frames[0].rows) > ROWS
+    assert [row[0] for row in rows] == [n % ROWS for n in range(len(rows))]
+    ends = [frame.first_seq + len(frame.rows) for frame in peer.frames]
+    assert [1, *ends[:-1]] == [frame.first_seq for frame in peer.frames]
+
+
 def test_a_gateway_that_hangs_up_is_what_went_wrong():
     peer = Peer(break_after=5)
     device, wrong = load(peer, 50)

@@ -63,9 +63,12 @@ def test_the_gateway_without_evidence_stores_the_same_and_signs_nothing():
 
 
 def test_card_counts_what_a_station_at_work_makes_the_gateway_write():
-    found = card.run(3)
-    assert found.keys() >= FIELDS and found["lost"] == 0 and found["entries"] >= 3 * card.FRAMES_S
-    assert found["value"] > found["entry_bytes_per_second"] > 100
+    found = card.run(6)
+    assert found.keys() >= FIELDS and found["lost"] == 0
+    assert found["value"] > found["entry_bytes_per_second"] > 100 and found["moved_later_bytes_per_second"]
+    assert found["longest_wait_for_an_acknowledgement_s"] > 0
+    for load in found["wired"], found["busy"]:
+        assert load["readings_per_second"] > 0 and load["written_per_entry_byte"] > 1
 
 
 def test_poll_delivers_every_reading_once():

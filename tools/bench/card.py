@@ -19,7 +19,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ YEAR_S = 365.25 * 86400
 
 def run(seconds: float) -> dict[str, Any]:
     """`value` is bytes written per second."""
-    with running_broker_in_folder() as port:
+    with _broker() as port:
         key, link = secrets.token_bytes(32), free_port()
         device = LoadDevice("load-0", key, link, 0)
 
@@ -78,7 +78,7 @@ def _years(bytes_per_second: float) -> float:
 
 
 @contextlib.contextmanager
-def running_broker_in_folder():
+def _broker() -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="quantrac-bench-") as folder, running_broker(Path(folder)) as it:
         yield it[1]
 

@@ -16,6 +16,8 @@ from gateway.config import (
     Config,
     DeviceSource,
     FileDestination,
+    FtpDestination,
+    FtpsDestination,
     MqttDestination,
 )
 from gateway.config_lines import Place, line_of, lines
@@ -24,6 +26,7 @@ from gateway.errors import Fault
 RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
 UNSENT_YET = ("hours", "alerts", "events", "checkpoints", "status")  # kinds that no part makes yet
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FTP_PORT = 21
 PLACEHOLDER = "XX"  # how the codes begin that `init` writes
 
 Found = tuple[Place, str, str]
@@ -144,6 +147,8 @@ def _destinations(config: Config) -> Iterator[Found]:
             yield (*place, "send"), what, "Leave it; they are sent once a later version makes them."
         if not destination.send:
             yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'
+        if isinstance(destination, FtpDestination | FtpsDestination):
+            yield from _ftp(place, destination)
         if isinstance(destination, MqttDestination) and not destination.tls:
             if destination.password_file is not None:
                 what = "The password goes to the broker unencrypted, where anyone on the way can read it."
@@ -153,3 +158,13 @@ def _destinations(config: Config) -> Iterator[Found]:
                     "Nothing proves that the broker is the right one, and anyone on the way can read along."
                 )
                 yield (*place, "tls"), what, "Write tls = true and ca_file, unless the line is private."
+
+
+def _ftp(place: Place, destination: FtpDestination | FtpsDestination) -> Iterator[Found]:
+    if isinstance(destination, FtpDestination):
+        if destination.host not in LOOPBACK:
+            what = "FTP sends password and files unencrypted: anyone on the way can read and change them."
+            yield (*place, "kind"), what, 'Write kind = "ftps" or "sftp", unless the department has neither.'
+    elif destination.tls == "implicit" and destination.port == FTP_PORT:
+        what = f"A server with implicit TLS hardly listens on port {FTP_PORT}."
+        yield (*place, "tls"), what, "Write port = 990, or what the department says."

@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.config_lines import Place
 from gateway.config_links import ModbusRtu, SerialLink, TcpListen, TlsListen
-from gateway.config_model import BusSource, FileDestination, MqttDestination, SftpDestination
+from gateway.config_model import BusSource, FileDestination, FtpsDestination, MqttDestination, SftpDestination
 from protocol.merkle import EvidenceError
 from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
@@ -129,6 +129,8 @@ def _destination(place: Place, destination: Any) -> Iterator[Found]:
             both = "both a password_file and a key_file" if keys else "neither a password_file nor a key_file"
             what = f"There is {both}."
             yield (*place, "password_file"), what, 'Write one of them, as "gateway/keys/province.password".'
+    if isinstance(destination, FtpsDestination):
+        yield from _own_certificate(place, destination)
     if isinstance(destination, MqttDestination):
         if bool(destination.user) != bool(destination.password_file):
             what = "user and password_file belong together."
@@ -140,6 +142,23 @@ def _destination(place: Place, destination: Any) -> Iterator[Found]:
             yield (*place, "topic_prefix"), what, 'Write it without +, # and outer slashes, as "quantrac".'
 
 
+def _own_certificate(place: Place, destination: FtpsDestination) -> Iterator[Found]:
+    """cert_file and key_file are both there or both missing, and belong together."""
+    cert, key = destination.cert_file, destination.key_file
+    if (cert is None) != (key is None):
+        what = "cert_file and key_file belong together."
+        yield (*place, "cert_file"), what, "Write both, or none when the server asks for no certificate."
+    if cert is None or key is None or _content(cert)[0] or _content(key)[0]:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, lambda: b"")
+    except (OSError, ValueError):
+        instead = (
+            "Write PEM files: our certificate in cert_file, its private key without a password in key_file."
+        )
+        yield (*place, "cert_file"), f"{cert} and {key} are not a certificate and its key.", instead
+
+
 def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
     checks = {
         ("device", "key_file"): _link_key,
@@ -147,6 +166,7 @@ def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
         ("destination", "password_file"): _secret,
         ("destination", "host_key_file"): _file,
         ("destination", "ca_file"): _file,
+        ("destination", "cert_file"): _file,
     }
     for (key, name), look in checks.items():
         for index, item in _tables(table, key):

@@ -5,50 +5,62 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable
 
 
 class CuttingProxy:
-    """Passes bytes on to `target`; after `cut_after` more bytes towards it, both ends get a reset.
+    """Passes bytes on to `target`, and those to `also` to the same ports there (for FTP's data).
 
-    `swallow`: keeps the connection open but passes nothing on in either direction: a link that died silently.
+    `cut_after`: after so many more bytes towards it, on whatever connections, all ends get a reset;
+    `cut_back_after`: the same for bytes that come back. `sent` and `came` count them.
+    `swallow`: keeps connections open but passes nothing on in either direction: a link that died silently.
+    `bytes_s`: that slow in each direction.
     """
 
-    def __init__(self, target: int):
-        self.target = target
+    def __init__(self, target: int, also: Iterable[int] = (), host: str = "127.0.0.1", to: str = "127.0.0.1"):
+        self.target, self.also, self.host, self.to = target, also, host, to
         self.port = 0
         self.cut_after: int | None = None
+        self.cut_back_after: int | None = None
         self.swallow = False
-        self.cuts = 0
+        self.bytes_s: float | None = None
+        self.cuts = self.sent = self.came = 0
+        self._servers: list[asyncio.Server] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._servers = [await self._listen(self.port, self.target)]
+        self.port = self._servers[0].sockets[0].getsockname()[1]
+        self._servers += [await self._listen(port, port) for port in self.also]
+
+    async def _listen(self, port: int, target: int) -> asyncio.Server:
+        return await asyncio.start_server(
+            lambda reader, writer: self._serve(reader, writer, target), self.host, port
+        )
 
     async def stop(self) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._reset()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            far_reader, far_writer = await asyncio.open_connection(self.to, target)
         except OSError:
             writer.transport.abort()
             self._tasks.discard(task)
             return
         self._writers |= {writer, far_writer}
         try:
-            await asyncio.gather(
-                self._pump(reader, far_writer, counted=True), self._pump(far_reader, writer, counted=False)
-            )
+            await asyncio.gather(self._pump(reader, far_writer, True), self._pump(far_reader, writer, False))
         except (OSError, asyncio.CancelledError):
             pass  # a cut, or the end of the test
         finally:
@@ -57,20 +69,39 @@ class CuttingProxy:
             far_writer.transport.abort()
             self._tasks.discard(task)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: bool) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: bool) -> None:
         while data := await reader.read(65536):
             if self.swallow:
                 continue
-            if counted and self.cut_after is not None:
-                data, self.cut_after = data[: self.cut_after], self.cut_after - len(data)
-            writer.write(data)
-            await writer.drain()
-            if counted and self.cut_after is not None and self.cut_after <= 0:
-                self.cut_after = None
+            data, cut = self._until_cut(data, there)
+            if self.bytes_s is None:
+                writer.write(data)
+                await writer.drain()
+            else:
+                await self._slowly(writer, data)
+            if cut:
                 self.cuts += 1
                 self._reset()
                 return
-        writer.close()
+        if writer.can_write_eof() and not writer.is_closing():
+            writer.write_eof()  # the other direction may go on: FTP ends its files like this
+
+    def _until_cut(self, data: bytes, there: bool) -> tuple[bytes, bool]:
+        """What still passes, and whether the cut comes then."""
+        name = "cut_after" if there else "cut_back_after"
+        left: int | None = getattr(self, name)
+        if left is not None:
+            data, left = data[:left], left - len(data)
+            setattr(self, name, left if left > 0 else None)
+        self.sent, self.came = self.sent + there * len(data), self.came + (not there) * len(data)
+        return data, left is not None and left <= 0
+
+    async def _slowly(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        for byte in data:
+            if self.bytes_s is not None:
+                await asyncio.sleep(1 / self.bytes_s)
+            writer.write(bytes([byte]))
+            await writer.drain()
 
     def _reset(self) -> None:
         for writer in self._writers:

@@ -138,6 +138,7 @@ class Rig:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.province = folder / "province"
         self.password_file = folder / "password"
         self.password_file.write_text("right\n")

@@ -43,6 +43,7 @@ async def refuses(
     with pytest.raises(error) as caught:
         await destination.deliver(document or rig.document(0))
     assert str(caught.value).endswith(".")
+    await destination.close()
     return str(caught.value)
 
 

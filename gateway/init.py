@@ -115,17 +115,17 @@ send = ["windows"]                # windows | readings (mqtt only)
 
 # FTP over TLS instead; without TLS it is kind = "ftp", and anyone on the way can read along.
 # [[destination]]
-# id = "province"
+# id = "province-ftps"
 # kind = "ftps"
 # host = "10.0.0.5"
 # port = 21                       # 990 with tls = "implicit"
 # tls = "explicit"                # explicit | implicit
 # ca_file = "gateway/keys/province.ca"     # who signed the server's certificate, or that certificate itself
-# cert_file = "gateway/keys/own.crt"       # ours, where the server asks for one; key_file with it
 # user = "station"
 # password_file = "gateway/keys/province.password"
 # passive = true                  # false: the server opens the data connections to us
-# path, layout, send and the times as with sftp; left after keepalive_s without a file
+#   cert_file and key_file: our certificate, where the server asks for one (PEM)
+#   path, layout, send and the times as with sftp; the connection is left after keepalive_s without a file
 
 # [[destination]]
 # id = "national"

@@ -97,4 +97,4 @@ def test_the_examples_behind_the_hashes_work_too(tmp_path):
     made.config.write_text(text)
     faults, _ = check(made.config)
     assert [fault.what for fault in faults if "cannot be read" not in fault.what] == []
-    assert len(faults) == 5  # two passwords, a host key, a CA and a witness key are still to come
+    assert len(faults) == 7  # three passwords, a host key, two CAs and a witness key are still to come

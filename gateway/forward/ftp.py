@@ -7,7 +7,7 @@ Rule 1: over TLS the certificate is checked and data are encrypted too, before t
         is ever tried in the clear instead.
 Rule 2: a partial file is never visible under its final name. Where the server renames over an existing name,
         the file is replaced at once; where it refuses, an identical file counts as delivered and a different
-        one is removed first. Where it lets us write but not rename, nothing is delivered and a person is
+        one is put aside first. Where it lets us write but not rename, nothing is delivered and a person is
         told: a file that is written under its final name can be read half, and the receiver does not come
         back for the rest.
 Rule 3: a repeated delivery, and the first of a connection, looks whether an earlier try got through: same
@@ -28,7 +28,6 @@ import asyncio
 import ftplib
 import posixpath
 import secrets
-import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -36,15 +35,15 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.config_model import FtpsDestination
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
 from gateway.forward.files import read_secret, temporary_name, temporary_prefix
-from gateway.forward.ftp_client import NAME_MISMATCH, Client, DataError, NotACommand, tls_of
+from gateway.forward.ftp_client import Client
+from gateway.forward.ftp_tls import names_another_host, tls_of
+from gateway.forward.ftp_words import told
 from gateway.forward.port import Document
 
 if TYPE_CHECKING:
     from gateway.config_model import FtpDestination as Settings
 
 THREAD_END_S_MAX = 1.0  # until a thread whose sockets were ended is gone
-SAID_MAX = 200  # characters of a server's reply in a sentence
-FULL = ("452", "552", "422")
 
 T = TypeVar("T")
 
@@ -129,7 +128,7 @@ class FtpDestination:
             self._client, self._folder = None, None
             await self._end(client)
             if isinstance(error, Exception):
-                if _other_name(error) and getattr(self._settings, "ca_file", None):
+                if names_another_host(error) and getattr(self._settings, "ca_file", None):
                     raise _OtherName from error
                 raise self._told(error, client.step, name) from error
             raise
@@ -180,10 +179,6 @@ class _OtherName(Exception):
     """The certificate is trusted but names another host."""
 
 
-def _other_name(error: Exception) -> bool:
-    return getattr(error, "verify_code", None) in NAME_MISMATCH
-
-
 def _seen(thread: asyncio.Future) -> None:
     if not thread.cancelled():
         thread.exception()  # whoever was cancelled meanwhile does not come to fetch it
@@ -202,7 +197,7 @@ def _upload(client: Client, part: str, name: str, body: bytes) -> None:
     client.put(part, body)
     size = _size(client, part)
     if size is None:  # it does not say
-        size = len(body) if client.get(part, len(body)) == body else None
+        size = len(body) if _read_back(client, part, body) else None
     if size != len(body):
         raise Unreachable(f"The server kept {size or 'less'} of {len(body)} bytes. Is its disk full?")
     client.step = "rename"
@@ -214,8 +209,19 @@ def _upload(client: Client, part: str, name: str, body: bytes) -> None:
         if _reads(client, name, body):
             client.voidcmd(f"DELE {part}")
             return
-        client.voidcmd(f"DELE {name}")
+        _replace(client, part, name)
+
+
+def _replace(client: Client, part: str, name: str) -> None:
+    """Rename where the name is taken: the other file is gone only once ours is there."""
+    aside = f"{part}.old"
+    _rename(client, name, aside)
+    try:
         _rename(client, part, name)
+    except ftplib.error_perm:
+        _rename(client, aside, name)
+        raise
+    _if_known(client, f"DELE {aside}")
 
 
 def _rename(client: Client, part: str, name: str) -> None:
@@ -231,6 +237,16 @@ def _size(client: Client, name: str) -> int | None:
         return client.size_of(name)
     except ftplib.error_perm:
         return None
+
+
+def _read_back(client: Client, part: str, body: bytes) -> bool:
+    try:
+        return client.get(part, len(body)) == body
+    except ftplib.error_perm:
+        raise Refused(
+            "The server says no size and lets us read nothing back: nobody can say whether a file is whole. "
+            "Ask its people to allow SIZE."
+        ) from None
 
 
 def _reads(client: Client, name: str, body: bytes) -> bool:
@@ -265,73 +281,3 @@ def _if_known(client: Client, command: str) -> None:
     except (ftplib.error_perm, ftplib.error_temp) as error:
         if str(error)[:3] == "421":
             raise
-
-
-def told(error: Exception, server: str, step: str, name: str, secret: str = "") -> DestinationError:
-    """What an error means for us, and to a person."""
-    if isinstance(error, DestinationError):
-        return error
-    said = " ".join(str(error).encode("utf-8", "replace").decode().split())[:SAID_MAX].rstrip(".")
-    said = said.replace(secret, "***") if secret else said
-    if isinstance(error, TimeoutError):
-        return Unreachable(f"{server} did not answer in time. Trying again.")
-    if isinstance(error, DataError):
-        return Unreachable(
-            f"{server} could not be reached for the data connection ({said}). Trying again; if it stays so, "
-            "a firewall may want the server's passive ports opened."
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Refused(
-            f"{server} did not show a certificate that ca_file vouches for ({_why(error)}). Ask the server's "
-            "people whether they changed it, compare the fingerprint by telephone, and only then replace the "
-            "file."
-        )
-    if isinstance(error, ssl.SSLError) and step == "handshake" and not isinstance(error, ssl.SSLEOFError):
-        return Refused(
-            f"{server} and we found no common encryption ({said}). Compare tls, port and cert_file with what "
-            "its people say."
-        )
-    if isinstance(error, NotACommand):
-        return Refused(f"User or password for {server} hold a sign that FTP cannot carry. Correct them.")
-    if isinstance(error, ftplib.error_perm):
-        return _no(said, server, step, name)
-    if isinstance(error, ftplib.error_temp):
-        if said.startswith("425"):
-            return Unreachable(
-                f"{server} could not open a data connection ({said}). Trying again; if it stays so, turn "
-                "passive round."
-            )
-        what = f"could not store {name}" if name else "cannot take us now"
-        full = " Its disk may be full;" if said[:3] in ("451", "452") else ""
-        return Unreachable(f"{server} {what} ({said}).{full} It is tried again.")
-    if isinstance(error, OSError | EOFError | ftplib.Error):
-        why = said or "the connection ended"
-        return Unreachable(f"{server} cannot be reached or broke the connection ({why}). Trying again.")
-    raise error  # our own mistake: the worker logs it with its traceback
-
-
-def _why(error: ssl.SSLCertVerificationError) -> str:
-    return str(getattr(error, "verify_message", "") or error).rstrip(".")
-
-
-def _no(said: str, server: str, step: str, name: str) -> DestinationError:
-    """A reply 5xx: no, and not only for now."""
-    if said.startswith(FULL):
-        return Unreachable(f"{server} could not store {name} ({said}). Its disk may be full; tried again.")
-    if step == "tls":
-        return Refused(f"{server} offers no encryption ({said}). Ask its people to switch TLS on.")
-    if "tls" in said.lower() or "encrypt" in said.lower():
-        return Refused(f'{server} wants encryption ({said}). Write kind = "ftps".')
-    if step == "login":
-        return Refused(
-            f"{server} refused user and password ({said}). Correct the file named in the configuration."
-        )
-    if step == "rename":
-        return Refused(
-            f"{server} lets us write but not rename {name} ({said}). Ask its people for the right to rename "
-            "and delete: a file must not be seen before it is whole."
-        )
-    what = f"write {name}" if name else "begin"
-    if step == "folder":
-        what = f"make the folder for {name}"
-    return Refused(f"{server} does not let us {what} ({said}). Ask its people for write permission.")

@@ -17,22 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
-import re
 import select
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import Refused
-
 if TYPE_CHECKING:
-    from gateway.config_model import FtpsDestination
+    from gateway.forward.ftp_tls import Tls
 
 REPLY_LINES_MAX = 200
 NAMES_BYTES_MAX = 100_000  # of a listing that was asked for one file's leftovers
-NAME_MISMATCH = (62, 64)  # OpenSSL: the certificate is trusted, but names another host, another address
 
 
 class DataError(Exception):
@@ -41,33 +36,6 @@ class DataError(Exception):
 
 class NotACommand(Exception):
     """It would have been two commands."""
-
-
-class Tls:
-    """How a connection is encrypted, and whom it trusts. OSError and ssl.SSLError when a file is unusable."""
-
-    def __init__(self, settings: FtpsDestination, by_copy: bool = False):
-        self.implicit = settings.tls == "implicit"
-        self.context = ssl.create_default_context(cafile=settings.ca_file)
-        self.context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # ca_file may be the server's own
-        if settings.cert_file is not None:
-            self.context.load_cert_chain(settings.cert_file, settings.key_file, lambda: b"")
-        self.copies = _certificates(settings.ca_file) if settings.ca_file else set()
-        self.by_copy = by_copy
-        if by_copy:
-            self.context.check_hostname = False
-
-    def check(self, wrapped: ssl.SSLSocket) -> None:
-        """With `by_copy`: a certificate that names another host is trusted only if it lies in ca_file."""
-        if self.by_copy and wrapped.getpeercert(binary_form=True) not in self.copies:
-            raise ssl.SSLCertVerificationError("it names another host, and is not the one in ca_file")
-
-
-def _certificates(path: Path) -> set[bytes]:
-    blocks = re.findall(
-        r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", path.read_text("ascii", "replace"), re.S
-    )
-    return {ssl.PEM_cert_to_DER_cert(block) for block in blocks}
 
 
 class Client(ftplib.FTP):
@@ -362,15 +330,3 @@ def _say_farewell(conn: ssl.SSLSocket, timeout_s: float) -> None:
             return
     finally:
         conn.settimeout(timeout_s)
-
-
-def tls_of(settings: FtpsDestination, by_copy: bool) -> Tls:
-    """The certificates that the settings name. Refused when they cannot be used."""
-    try:
-        return Tls(settings, by_copy)
-    except (OSError, ValueError) as error:
-        files = [str(path) for path in (settings.ca_file, settings.cert_file, settings.key_file) if path]
-        raise Refused(
-            f"The certificates in {', '.join(files) or 'the system'} cannot be used ({error}). "
-            "Write PEM files; a private key without a password."
-        ) from None

@@ -6,7 +6,7 @@ sees it -> rename over the final name. Delivered means that the server answered 
 Rule 1: the server's host key is pinned. Another key is refused before any password is sent.
 Rule 2: a partial file is never visible under its final name: posix-rename replaces atomically; where the
         server has only SFTP 3's rename, which refuses an existing name, an identical file counts as
-        delivered and a different one is removed first.
+        delivered and a different one is put aside first.
 Rule 3: a repeated delivery, and the first few of a connection, look whether an earlier try got through; then
         nothing is written again.
 Rule 4: after any error or timeout the connection's state is unknown: it is dropped, not reused.
@@ -276,11 +276,21 @@ async def _sweep(sftp: asyncssh.SFTPClient, folder: str, name: str) -> None:
 
 async def _plain_rename(sftp: asyncssh.SFTPClient, part: str, final: str, body: bytes) -> None:
     """SFTP 3's rename, which fails when the final name is taken (by an earlier try of ours)."""
+    import asyncssh
+
     if await sftp.exists(final):
         if await _holds(sftp, final, body):
             await sftp.remove(part)
             return
-        await sftp.remove(final)
+        aside = f"{part}.old"  # gone only once ours is there
+        await sftp.rename(final, aside)
+        try:
+            await sftp.rename(part, final)
+        except asyncssh.SFTPError:
+            await sftp.rename(aside, final)
+            raise
+        await sftp.remove(aside)
+        return
     await sftp.rename(part, final)
 
 

@@ -192,7 +192,7 @@ class Rig:
         return [path.read_bytes() for path in files if path.is_file() and "_NUO001_" in path.name]
 
     def leftovers(self) -> list[Path]:
-        return [path for path in self.province.rglob("*.part")] if self.province.exists() else []
+        return [path for path in self.province.rglob("*.part*")] if self.province.exists() else []
 
     def leave_half(self, one: Document) -> None:
         """As an upload that was cut at half its bytes would."""

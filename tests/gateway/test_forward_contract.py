@@ -297,6 +297,28 @@ def test_rename_refused_then_allowed(kind, tmp_path):
     run_with(kind, tmp_path, case)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in RENAMES if kind in NETWORK])
+def test_rename_refused_where_another_file_has_the_name(kind, tmp_path):
+    """What is visible stays as it is until ours can take its place."""
+
+    async def case(rig: Rig) -> None:
+        one = rig.document(0)
+        final = rig.province / one.folder / one.name
+        final.parent.mkdir(parents=True)
+        final.write_bytes(b"of someone's test\r\n")
+        destination = rig.destination()
+        await rig.deny_renaming()
+        await refuses(destination, rig, Refused, one)
+        assert rig.seen() == [b"of someone's test\r\n"]
+        await rig.allow()
+        await destination.deliver(one._replace(attempts=1))
+        assert rig.seen() == [one.body]
+        assert rig.leftovers() == []
+        await destination.close()
+
+    run_with(kind, tmp_path, case)
+
+
 @pytest.mark.parametrize("kind", NETWORK)
 def test_a_peer_at_one_byte_a_second(kind, tmp_path):
     """While logging in and in mid-delivery: bytes that trickle do not keep us for ever."""

@@ -14,9 +14,10 @@ import pytest
 from gateway.config_model import FtpDestination as FtpSettings
 from gateway.config_model import FtpsDestination as FtpsSettings
 from gateway.errors import Refused, Rejected, Unreachable
-from gateway.forward import ftp, ftp_client
+from gateway.forward import ftp, ftp_client, ftp_tls
 from gateway.forward.files import temporary_name
 from gateway.forward.ftp import FtpDestination
+from gateway.forward.ftp_words import told
 from tests.gateway.forward_rig import (
     FOLDER,
     FtpRig,
@@ -131,13 +132,13 @@ def test_data_continue_the_session_of_the_control_connection(tmp_path, monkeypat
 
 
 def limit_version(monkeypatch, version: ssl.TLSVersion) -> None:
-    whole = ftp_client.Tls.__init__
+    whole = ftp_tls.Tls.__init__
 
     def limited(tls, *arguments):
         whole(tls, *arguments)
         tls.context.minimum_version = tls.context.maximum_version = version
 
-    monkeypatch.setattr(ftp_client.Tls, "__init__", limited)
+    monkeypatch.setattr(ftp_tls.Tls, "__init__", limited)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -424,7 +425,7 @@ def test_a_password_never_becomes_a_command_or_a_sentence(tmp_path):
         with pytest.raises(Refused, match="hold a sign that FTP cannot carry"):
             await rig.destination().deliver(rig.document(0))
         error = ftplib.error_perm("530 login incorrect for hunter2")
-        assert "hunter2" not in str(ftp.told(error, "s", "login", "", "hunter2"))
+        assert "hunter2" not in str(told(error, "s", "login", "", "hunter2"))
 
     with_rig(FtpRig, tmp_path, case)
 

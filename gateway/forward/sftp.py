@@ -25,6 +25,7 @@ import asyncio
 import posixpath
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
@@ -114,7 +115,7 @@ class SftpDestination:
             await _write(sftp, part, document.body)
         if before is not None and not await before:
             raise Unreachable(f"{self._server}: {BEHIND}")
-        if not there and not await _if_offered(sftp.posix_rename(part, final)):
+        if not there and not await _if_offered(partial(sftp.posix_rename, part, final)):
             await _plain_rename(sftp, part, final, document.body)
 
     async def close(self) -> None:
@@ -244,7 +245,7 @@ async def _write(sftp: asyncssh.SFTPClient, part: str, body: bytes) -> None:
         await file.write(body)
     # Sent at once, answered in this order: a server does what concerns one file in the order in which it was
     # asked (draft-ietf-secsh-filexfer, "Request Synchronization and Reordering").
-    asked = [file.write(body if whole else b""), _if_offered(file.fsync()), file.stat(), file.close()]
+    asked = [file.write(body if whole else b""), _if_offered(file.fsync), file.stat(), file.close()]
     _, _, found, _ = await asyncio.gather(*asked)
     size = found.size
     if size != len(body):
@@ -307,12 +308,12 @@ async def _holds(sftp: asyncssh.SFTPClient, path: str, body: bytes) -> bool:
         return False
 
 
-async def _if_offered(request: Awaitable[Any]) -> bool:
+async def _if_offered(request: Callable[[], Awaitable[Any]]) -> bool:
     """False when the server does not know this operation."""
     import asyncssh
 
     try:
-        await request
+        await request()
     except asyncssh.SFTPOpUnsupported:
         return False
     return True

@@ -26,7 +26,7 @@ RENAMES = [kind for kind, rig in RIGS.items() if rig.renames]
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 CUTS = 200 if LONG else 16  # places in each direction at which one upload is cut
 # How long a link is dead, and how long a confirmation is waited for: as in the field, or scaled down.
-OUTAGES_S = [(40.0, 30.0), (150.0, 30.0)] if LONG else [(0.8, 0.6), (3.0, 0.6)]
+OUTAGES_S = [(40.0, 30.0), (150.0, 30.0)] if LONG else [(0.8, 2.0), (5.0, 2.0)]
 BACKLOG = 2016 if LONG else 200  # documents; 2,016 are a week
 
 
@@ -324,7 +324,7 @@ def test_a_peer_at_one_byte_a_second(kind, tmp_path):
     """While logging in and in mid-delivery: bytes that trickle do not keep us for ever."""
 
     async def case(rig: Rig) -> None:
-        destination = rig.destination(connect_timeout_s=2, timeout_s=2)
+        destination = rig.destination(connect_timeout_s=5, timeout_s=5)
         rig.proxy.bytes_s = 1
         assert "did not answer in time" in await refuses(destination, rig, Unreachable)
         await destination.close()
@@ -420,7 +420,7 @@ def test_a_link_that_dies_silently_delivers_nothing(kind, tmp_path, outage_s, ti
 
     async def case(rig: Rig) -> None:
         outbox = MemoryOutbox()
-        one = worker(rig.destination(timeout_s=timeout_s, connect_timeout_s=timeout_s), outbox)
+        one = worker(rig.destination(timeout_s=timeout_s), outbox)
         task = asyncio.create_task(one.run())
         outbox.put(rig.document(0))
         await outbox.drained.wait()

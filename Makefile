@@ -87,11 +87,11 @@ pico: .venv/.installed-rp2                                 ## the station on an 
 	npm install --loglevel=error --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .node $(NODE_PACKAGE)
 	@touch $@
 
-servers:                                                   # real peers for the tests: OpenSSH, Mosquitto, nginx
+servers:                                                   # real peers for the tests: see tests/setup/servers
 	@tests/setup/servers
 
 constraints: .venv/bin/python                              # renew the pins (needs uv in .venv)
 	@tests/setup/constraints
 
 clean:
-	rm -rf .venv .venv-micropython .node build *.egg-info
+	rm -rf .venv .venv-micropython .node .servers build *.egg-info

@@ -16,6 +16,8 @@ from gateway.config import (
     Config,
     DeviceSource,
     FileDestination,
+    FtpDestination,
+    FtpsDestination,
     HttpsDestination,
     MqttDestination,
 )
@@ -25,6 +27,7 @@ from gateway.errors import Fault
 RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
 UNSENT_YET = ("hours", "alerts", "events", "status")  # kinds that no part makes yet
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FTP_PORT = 21
 PLACEHOLDER = "XX"  # how the codes begin that `init` writes
 
 Found = tuple[Place, str, str]
@@ -160,6 +163,8 @@ def _destinations(config: Config) -> Iterator[Found]:
         if isinstance(destination, MqttDestination) and destination.version == "3.1.1":
             what = "MQTT 3.1.1 has no way to say no: what the broker's rules forbid is confirmed and dropped."
             yield (*place, "version"), what, 'Leave it out, unless the broker fails with version "auto".'
+        if isinstance(destination, FtpDestination | FtpsDestination):
+            yield from _ftp(place, destination)
         if isinstance(destination, MqttDestination) and not destination.tls:
             if destination.password_file is not None:
                 what = "The password goes to the broker unencrypted, where anyone on the way can read it."
@@ -169,3 +174,13 @@ def _destinations(config: Config) -> Iterator[Found]:
                     "Nothing proves that the broker is the right one, and anyone on the way can read along."
                 )
                 yield (*place, "tls"), what, "Write tls = true and ca_file, unless the line is private."
+
+
+def _ftp(place: Place, destination: FtpDestination | FtpsDestination) -> Iterator[Found]:
+    if isinstance(destination, FtpDestination):
+        if destination.host not in LOOPBACK:
+            what = "FTP sends password and files unencrypted: anyone on the way can read and change them."
+            yield (*place, "kind"), what, 'Write kind = "ftps" or "sftp", unless the department has neither.'
+    elif destination.tls == "implicit" and destination.port == FTP_PORT:
+        what = f"A server with implicit TLS hardly listens on port {FTP_PORT}."
+        yield (*place, "tls"), what, "Write port = 990, or what the department says."

@@ -24,7 +24,6 @@ from gateway.config_links import ModbusRtu, ModbusTcp, SerialLink, TcpListen, Tl
 from gateway.config_model import (
     ARRAYS,
     DESTINATION_KINDS,
-    DESTINATION_KINDS_LATER,
     SINGLE,
     Bus,
     BusSource,
@@ -35,6 +34,8 @@ from gateway.config_model import (
     DeviceSource,
     DirectoryDestination,
     FileDestination,
+    FtpDestination,
+    FtpsDestination,
     Gateway,
     HttpsDestination,
     MqttDestination,
@@ -59,6 +60,8 @@ __all__ = [
     "DeviceSource",
     "DirectoryDestination",
     "FileDestination",
+    "FtpDestination",
+    "FtpsDestination",
     "Gateway",
     "HttpsDestination",
     "ModbusRtu",
@@ -185,8 +188,6 @@ class _Reader:
         choice = f"Write kind = one of {', '.join(DESTINATION_KINDS)}."
         if kind is None:
             self.fault(place, "'kind' is missing.", choice)
-        elif kind in DESTINATION_KINDS_LATER:
-            self.fault((*place, "kind"), f"This version cannot send by '{kind}' yet.", choice)
         else:
             self.fault((*place, "kind"), f"{shown(kind)} is not a kind of destination.", choice)
         return None

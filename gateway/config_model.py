@@ -291,6 +291,39 @@ class HttpsDestination(DestinationBase, ServerSettings, TlsClient):
     )
 
 
+class FtpServer(FileDestination, ServerSettings):
+    """What `kind = "ftp"` and `kind = "ftps"` have in common."""
+
+    host: Host = setting("Name or address of the server.", example="10.0.0.5")
+    port: int = setting("Its port.", 21, unit="(port)", ge=1, le=65535)
+    user: str = setting("User name there.", example="station", min_length=1, max_length=64, pattern=PRINTABLE)
+    password_file: FilePath = setting("File with the password.", example="gateway/keys/p.password")
+    path: str = setting(
+        "Folder on the server, before the layout.", "", example="upload", max_length=200, pattern=PRINTABLE
+    )
+    passive: bool = setting("We open the data connections; false lets the server open them to us.", True)
+
+
+class FtpDestination(FtpServer):
+    """`kind = "ftp"`: the department's FTP server, nothing encrypted."""
+
+    kind: Literal["ftp"] = setting("An FTP server.")
+
+
+class FtpsDestination(FtpServer, TlsClient):
+    """`kind = "ftps"`: FTP over TLS, its certificate checked, data encrypted as well."""
+
+    kind: Literal["ftps"] = setting("An FTP server with TLS.")
+    tls: Literal["explicit", "implicit"] = setting(
+        "explicit begins on the usual port (21), implicit has a port of its own (990).", "explicit"
+    )
+    ca_file: FilePath | None = setting(
+        "Certificates that may have signed the server's, or its own (PEM); without it, those of the system.",
+        None,
+        example="gateway/keys/province.ca",
+    )
+
+
 class MqttDestination(DestinationBase, ServerSettings, TlsClient):
     """`kind = "mqtt"`: a broker, QoS 1."""
 
@@ -318,12 +351,20 @@ class MqttDestination(DestinationBase, ServerSettings, TlsClient):
 
 DESTINATION_KINDS = {
     "sftp": SftpDestination,
+    "ftp": FtpDestination,
+    "ftps": FtpsDestination,
     "mqtt": MqttDestination,
     "https": HttpsDestination,
     "directory": DirectoryDestination,
 }
-DESTINATION_KINDS_LATER = ("ftp", "ftps")
-Destination = SftpDestination | MqttDestination | HttpsDestination | DirectoryDestination
+Destination = (
+    SftpDestination
+    | FtpDestination
+    | FtpsDestination
+    | MqttDestination
+    | HttpsDestination
+    | DirectoryDestination
+)
 
 
 class Witness(Section):

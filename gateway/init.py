@@ -94,7 +94,7 @@ plausible = [0.0, 14.0]
 # A local folder with the same files as the department gets. Put the department's server below it.
 [[destination]]
 id = "local"
-kind = "directory"                # directory | sftp | mqtt | https
+kind = "directory"                # directory | sftp | ftps | ftp | mqtt | https
 path = "sent"
 layout = "default"                # a preset or a template
 #         {presets}
@@ -115,6 +115,20 @@ send = ["windows"]                # windows | checkpoints | readings (mqtt and h
 # connect_timeout_s = 10.0        # how long connecting may take, seconds
 # timeout_s = 30.0                # how long the server may take to confirm, seconds
 # keepalive_s = 15                # silence after which the connection is tested, seconds
+
+# FTP over TLS instead; without TLS it is kind = "ftp", and anyone on the way can read along.
+# [[destination]]
+# id = "province-ftps"
+# kind = "ftps"
+# host = "10.0.0.5"
+# port = 21                       # 990 with tls = "implicit"
+# tls = "explicit"                # explicit | implicit
+# ca_file = "gateway/keys/province.ca"     # who signed the server's certificate, or that certificate itself
+# user = "station"
+# password_file = "gateway/keys/province.password"
+# passive = true                  # false: the server opens the data connections to us
+#   cert_file and key_file: our certificate, where the server asks for one (PEM)
+#   path, layout, send and the times as with sftp; the connection is left after keepalive_s without a file
 
 # [[destination]]
 # id = "national"

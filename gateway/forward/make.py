@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gateway.config import Config, Destination
 from gateway.config import DirectoryDestination as DirectorySettings
+from gateway.config import FtpDestination as FtpSettings
+from gateway.config import FtpsDestination as FtpsSettings
 from gateway.config import HttpsDestination as HttpsSettings
 from gateway.config import MqttDestination as MqttSettings
 from gateway.config import SftpDestination as SftpSettings
@@ -23,6 +25,10 @@ def make(config: Config, settings: Destination) -> port.Destination:
             from gateway.forward.sftp import SftpDestination
 
             return SftpDestination(settings)
+        case FtpSettings() | FtpsSettings():
+            from gateway.forward.ftp import FtpDestination
+
+            return FtpDestination(settings)
         case HttpsSettings():
             from gateway.forward.https import HttpsDestination
 

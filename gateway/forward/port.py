@@ -52,7 +52,7 @@ class Destination(Protocol):
     in_flight_max: int  # documents that may be unconfirmed at once; 1 = strictly one after the other
 
     async def deliver(self, document: Document) -> None:
-        """Return once the destination itself has confirmed this document."""
+        """Return once the destination itself has confirmed it. After an error close() comes first."""
         ...
 
     async def close(self) -> None:

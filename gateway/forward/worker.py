@@ -143,6 +143,8 @@ class Worker:
         self._event.clear()  # before looking: whatever is queued from here on sets it again
         after = self._flying[-1][0].id if self._flying else 0
         documents = await self._outbox.pending(self.id, after, room)
+        if any(task.done() and _error(task) is not None for _, task in self._flying):
+            return False  # meanwhile one failed: nothing may overtake it
         for document in documents:
             self.counters.attempts += 1
             task = asyncio.create_task(self._destination.deliver(document))

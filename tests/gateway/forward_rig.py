@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 from random import Random
 
+import asyncssh
+
 from gateway.config_model import DirectoryDestination as DirectorySettings
+from gateway.config_model import FtpDestination as FtpSettings
+from gateway.config_model import FtpsDestination as FtpsSettings
 from gateway.config_model import MqttDestination as MqttSettings
 from gateway.config_model import SftpDestination as SftpSettings
 from gateway.forward.directory import DirectoryDestination
 from gateway.forward.files import temporary_name
+from gateway.forward.ftp import FtpDestination
 from gateway.forward.mqtt import MqttDestination
 from gateway.forward.port import Destination, Document
 from gateway.forward.sftp import SftpDestination
 from gateway.forward.worker import Backoff, Worker
+from gateway.reports.layout import PRESETS, folder, stamp
 from tests.servers.asyncssh_sftp import AsyncSshSftp
+from tests.servers.ftp import FtpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.openssh import OpenSsh
+from tests.servers.proftpd import ProFtpd
 from tests.servers.proxy import CuttingProxy
+from tests.servers.vsftpd import Vsftpd
 
 T0 = 1_774_371_600_000  # 2026-03-25 00:00:00 GMT+7
 FOLDER = "NUO001/2026/03/25"
+FULL_BYTES = 300  # no file grows beyond, on a full server
 TOPIC = "quantrac/LCa/DEMO/NUO001/window"
 
 
 def document(i: int, message: bool = False, body: bytes = b"", attempts: int = 0) -> Document:
-    """The i-th document of a day, 5 minutes after the one before."""
+    """The i-th document from T0 on, 5 minutes after the one before."""
     body = body or f"COD\t{i}.0000\tmg/l\tstamp {i}\t00\r\n".encode() * 20
-    name = f"LCa_DEMO_NUO001_20260325{i * 5 // 60:02d}{i * 5 % 60:02d}00.txt"
     at_ms = T0 + i * 300_000
+    name = f"LCa_DEMO_NUO001_{stamp(at_ms)}.txt"
     return Document(
         i + 1,
         "d",
         f"window/NUO001/{i}/1",
         "windows",
         TOPIC if message else name,
-        "" if message else FOLDER,
+        "" if message else folder(PRESETS["default"], "NUO001", at_ms),
         at_ms,
         body,
         attempts,
@@ -111,15 +122,23 @@ async def drain(destination: Destination, outbox: MemoryOutbox, seconds: float =
 
 
 class Rig:
-    """One kind of destination: its server, and what a test can do to it."""
+    """One kind of destination: its server, and what a test can do to it.
 
-    message = False
-    passwords = False
-    host_keys = False
+    A new kind: `server_up`, `server_down`, `destination`, and below what of the rest its server can do.
+    """
+
+    message = False  # what arrives are messages: the same one may come twice
     network = True
+    passwords = False  # set_server_password is not needed: the file says "wrong", then "right"
+    host_keys = False  # new_identity() gives the server another key or certificate from its next start on,
+    certificates = False  # ... and the sentence names it
+    fills = False  # fill() and make_room()
+    denies = False  # deny_writing() and allow()
+    renames = False  # deny_renaming() and allow()
 
     def __init__(self, folder: Path):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.province = folder / "province"
         self.password_file = folder / "password"
         self.password_file.write_text("right\n")
@@ -128,7 +147,7 @@ class Rig:
     async def start(self) -> None:
         await self.server_up()
         if self.network:
-            self.proxy = CuttingProxy(self.server.port)
+            self.proxy = self.make_proxy()
             await self.proxy.start()
 
     async def stop(self) -> None:
@@ -138,9 +157,28 @@ class Rig:
         finally:
             await self.server_down()
 
+    def make_proxy(self) -> CuttingProxy:
+        return CuttingProxy(self.server.port)
+
     async def server_up(self) -> None: ...
 
     async def server_down(self) -> None: ...
+
+    async def fill(self) -> None:
+        """The server's disk takes no more."""
+        self.server.limit_files(FULL_BYTES)
+
+    async def make_room(self) -> None:
+        self.server.limit_files(None)
+
+    async def deny_writing(self) -> None:
+        raise NotImplementedError
+
+    async def deny_renaming(self) -> None:
+        raise NotImplementedError
+
+    async def allow(self) -> None:
+        raise NotImplementedError
 
     def destination(self, **more: object) -> Destination:
         raise NotImplementedError
@@ -154,7 +192,7 @@ class Rig:
         return [path.read_bytes() for path in files if path.is_file() and "_NUO001_" in path.name]
 
     def leftovers(self) -> list[Path]:
-        return [path for path in self.province.rglob("*.part")] if self.province.exists() else []
+        return [path for path in self.province.rglob("*.part*")] if self.province.exists() else []
 
     def leave_half(self, one: Document) -> None:
         """As an upload that was cut at half its bytes would."""
@@ -162,7 +200,7 @@ class Rig:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / temporary_name(one.name)).write_bytes(one.body[: len(one.body) // 2] + b"?" * 5000)
 
-    def new_host_key(self) -> None:
+    def new_identity(self) -> None:
         self.server.new_host_key()
 
     def _settings(self, **more: object) -> dict[str, object]:
@@ -172,7 +210,29 @@ class Rig:
 
 
 class DirectoryRig(Rig):
+    """The disk is this process's own."""
+
     network = False
+    fills = denies = renames = True
+
+    async def fill(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, resource.RLIM_INFINITY))
+
+    async def make_room(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    async def deny_writing(self) -> None:
+        self.province.write_text("in the way")
+
+    async def deny_renaming(self) -> None:
+        one = self.document(0)
+        (self.province / one.folder / one.name).mkdir(parents=True)
+
+    async def allow(self) -> None:
+        if self.province.is_file():
+            self.province.unlink()
+        else:
+            (self.province / self.document(0).folder / self.document(0).name).rmdir()
 
     def destination(self, **more: object) -> Destination:
         return DirectoryDestination(
@@ -184,6 +244,16 @@ class DirectoryRig(Rig):
 
 class OpenSshRig(Rig):
     host_keys = True
+    fills = denies = renames = True
+
+    async def deny_writing(self) -> None:
+        await asyncio.to_thread(self.server.set, "-R")
+
+    async def deny_renaming(self) -> None:
+        await asyncio.to_thread(self.server.set, "-P", "posix-rename,rename")
+
+    async def allow(self) -> None:
+        await asyncio.to_thread(self.server.set)
 
     async def server_up(self) -> None:
         if not hasattr(self, "server"):
@@ -205,7 +275,22 @@ class OpenSshRig(Rig):
 class AsyncSshRig(Rig):
     passwords = True
     host_keys = True
+    fills = denies = renames = True
     lacks: tuple[str, ...] = ()
+
+    async def fill(self) -> None:
+        self.server.failing = asyncssh.SFTPFailure("No space left on device")
+
+    async def deny_writing(self) -> None:
+        self.server.failing = asyncssh.SFTPPermissionDenied("Permission denied")
+
+    async def deny_renaming(self) -> None:
+        self.server.failing_rename = asyncssh.SFTPPermissionDenied("Permission denied")
+
+    async def allow(self) -> None:
+        self.server.failing = self.server.failing_rename = None
+
+    make_room = allow
 
     async def server_up(self) -> None:
         if not hasattr(self, "server"):
@@ -267,12 +352,101 @@ class MqttRig(Rig):
         return await asyncio.to_thread(self.subscriber.wait_for, bodies)
 
 
+class FtpRig(Rig):
+    """An FTP server behind the proxy at another address of loopback: data go through it as well, because the
+    address that the server names is not believed.
+    """
+
+    passwords = True
+    fills = denies = renames = True
+    server_class: type[FtpServer] = Vsftpd
+    tls = ""
+    switches: tuple[str, ...] = ()
+
+    async def server_up(self) -> None:
+        if not hasattr(self, "server"):
+            self.server = self.server_class(self.folder / "ftp", self.province, self.tls)
+            self.server.switches = set(self.switches)
+        await asyncio.to_thread(self.server.start)
+
+    async def server_down(self) -> None:
+        await asyncio.to_thread(self.server.stop)
+
+    def make_proxy(self) -> CuttingProxy:
+        return CuttingProxy(self.server.port, self.server.data_ports, "127.0.0.2")
+
+    def destination(self, **more: object) -> FtpDestination:
+        given = {"user": self.server.user, "password_file": str(self.password_file), **more}
+        if not self.tls:
+            return FtpDestination(
+                FtpSettings.model_validate(self._settings(kind="ftp", **{"host": "127.0.0.2", **given}))
+            )
+        given = {"tls": self.tls, "ca_file": str(self.server.ca_file), **given}
+        return FtpDestination(
+            FtpsSettings.model_validate(self._settings(kind="ftps", **{"host": "127.0.0.2", **given}))
+        )
+
+    def new_identity(self) -> None:
+        self.server.new_certificate()
+
+    async def deny_writing(self) -> None:
+        await asyncio.to_thread(self.server.set, *self.switches, "no-write")
+
+    async def deny_renaming(self) -> None:
+        await asyncio.to_thread(self.server.set, *self.switches, "no-rename")
+
+    async def allow(self) -> None:
+        await asyncio.to_thread(self.server.set, *self.switches)
+
+
+class ProFtpRig(FtpRig):
+    """A file that may not grow any more would kill this server's session; its own limit says so."""
+
+    server_class = ProFtpd
+
+    async def fill(self) -> None:
+        await asyncio.to_thread(self.server.set, *self.switches, "full")
+
+    async def make_room(self) -> None:
+        await self.allow()
+
+
+class NoOverwriteRig(ProFtpRig):
+    """A server that renames over no existing name."""
+
+    switches = ("no-overwrite",)
+
+
+class FtpsRig(FtpRig):
+    certificates = True
+    tls = "explicit"
+
+
+class ImplicitRig(FtpsRig):
+    tls = "implicit"
+
+
+class ProFtpsRig(ProFtpRig, FtpsRig):
+    """Explicit."""
+
+
+class ProImplicitRig(ProFtpsRig):
+    tls = "implicit"
+
+
 RIGS = {
     "directory": DirectoryRig,
     "openssh": OpenSshRig,
     "asyncssh": AsyncSshRig,
     "old-sftp": OldSftpRig,
     "mqtt": MqttRig,
+    "ftp-vsftpd": FtpRig,
+    "ftp-proftpd": ProFtpRig,
+    "ftp-no-overwrite": NoOverwriteRig,
+    "ftps-vsftpd": FtpsRig,
+    "ftps-vsftpd-implicit": ImplicitRig,
+    "ftps-proftpd": ProFtpsRig,
+    "ftps-proftpd-implicit": ProImplicitRig,
 }
 
 

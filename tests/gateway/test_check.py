@@ -34,6 +34,7 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
 
 PH = channel("pH", "", 2)
 
+FTP = '[[destination]]\nid = "f"\nkind = "ftp"\nhost = "10.0.0.5"\n' + USER
 TRAPS = [
     (SAMPLE + PH, "pH has no unit"),
     (SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 224.0]\n#"), "below 3 times its limit 75."),
@@ -48,6 +49,8 @@ TRAPS = [
     (SAMPLE + channel("COD2", "mg/l").replace('quantity = "', 'quantity = "cod"} #'), "same place as COD."),
     (SAMPLE + '[[bus]]\nid = "b2"\nlink = "modbus-tcp://10.0.0.9"\n', "is read from the bus 'b2'."),
     (SAMPLE + BROKER + 'host = "127.0.0.1"\n' + USER, "The password goes to the broker unencrypted"),
+    (SAMPLE + FTP, "FTP sends password and files unencrypted"),
+    (SAMPLE + FTP.replace('"ftp"', '"ftps"\ntls = "implicit"'), "hardly listens on port 21."),
     (SAMPLE + BROKER + 'host = "10.0.0.6"\n', "Nothing proves that the broker is the right one"),
 ]  # fmt: skip
 
@@ -64,6 +67,9 @@ QUIET = [
     SAMPLE + PH.replace("decimals", 'unit_when_none = "-"\ndecimals'),
     SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 225.0]\n#"),
     SAMPLE + BROKER + 'host = "127.0.0.1"\n',
+    SAMPLE + FTP.replace('"ftp"', '"ftps"'),
+    SAMPLE + FTP.replace('"ftp"', '"ftps"\nport = 990\ntls = "implicit"'),
+    SAMPLE + FTP.replace("10.0.0.5", "127.0.0.1"),
     SAMPLE + BROKER + 'host = "10.0.0.6"\ntls = true\n' + USER,
 ]
 

@@ -160,11 +160,6 @@ ONE_FAULT = [
     ("[0.0, 500.0]", "[500.0, 0.0]", "The range [500, 0] is reversed or empty."),
     ("[0.0, 500.0]", "[0.0]", "A range is a list of two numbers."),
     ("max = 75.0,", "max = 75.0, min = 80,", "The lower limit 80 is not below the upper limit 75."),
-    (
-        'kind = "sftp"',
-        'kind = "ftp"',
-        "This version cannot send by 'ftp' yet. Write kind = one of sftp, mqtt, https, directory.",
-    ),
     ('kind = "sftp"', 'kind = "fax"', '"fax" is not a kind of destination.'),
     ('kind = "sftp"', "", "'kind' is missing."),
     ("port = 2222", "port = 65536", "65536 is out of range."),
@@ -266,6 +261,29 @@ def test_mqtt_settings(tmp_path):
         ("in_flight_max = 0\n", "(1 to 1,000 messages)"),
     ]:
         assert said in faults_of(tmp_path, SAMPLE + MQTT + more)[0]
+
+
+FTP = '[[destination]]\nid = "f"\nkind = "ftps"\nhost = "h"\nuser = "u"\n'
+FTP += 'password_file = "gateway/keys/province.password"\n'
+
+
+def test_ftp_settings(tmp_path):
+    ftps = load(written(tmp_path, SAMPLE + FTP)).destination[1]
+    assert (ftps.port, ftps.tls, ftps.passive, ftps.path, ftps.ca_file) == (21, "explicit", True, "", None)
+    ftp = load(written(tmp_path, SAMPLE + FTP.replace("ftps", "ftp") + "passive = false\n")).destination[1]
+    assert (ftp.kind, ftp.port, ftp.passive) == ("ftp", 21, False)
+    own = 'cert_file = "gateway/keys/province.password"\n'
+    for text, said in [
+        (FTP.replace("password_file", "# "), "'password_file' is missing."),
+        (FTP + 'tls = "always"\n', "Write one of: 'explicit', 'implicit'."),
+        (FTP.replace("ftps", "ftp") + 'tls = "explicit"\n', "There is no setting 'tls' here."),
+        (FTP + 'ca_file = "absent.ca"\n', "cannot be read"),
+        (FTP + 'send = ["readings"]\n', "Readings have no file format."),
+        (FTP + own, "cert_file and key_file belong together."),
+        (FTP + own + 'key_file = "gateway/keys/st-01.link"\n', "are not a certificate and its key."),
+        (FTP + 'user = "a\\nDELE b"\n'.replace("user", "path"), "of the right form"),
+    ]:
+        assert said in faults_of(tmp_path, SAMPLE + text)[0], text
 
 
 NOT_TOML = [

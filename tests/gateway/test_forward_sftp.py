@@ -96,6 +96,7 @@ def test_what_the_server_says_becomes_a_sentence(tmp_path, failing, error, said)
         rig.server.failing = failing
         with pytest.raises(error, match=said):
             await destination.deliver(rig.document(0))
+        await destination.close()
         rig.server.failing = None
         await destination.deliver(rig.document(0))
         assert rig.seen() == [rig.document(0).body]
@@ -134,6 +135,7 @@ def test_a_short_file_on_the_server_is_not_delivered(tmp_path, monkeypatch):
             await destination.deliver(rig.document(1))
         assert rig.seen() == [rig.document(0).body]
         monkeypatch.undo()
+        await destination.close()
         await destination.deliver(rig.document(1, attempts=1))
         assert rig.seen() == [rig.document(0).body, rig.document(1).body]
         await destination.close()

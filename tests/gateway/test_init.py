@@ -98,5 +98,5 @@ def test_the_examples_behind_the_hashes_work_too(tmp_path):
     faults, _ = check(made.config)
     assert [fault.what for fault in faults if "cannot be read" not in fault.what] == []
     assert (
-        len(faults) == 9
-    )  # two passwords, a token, a host key, a witness's, two CAs, a certificate, its key
+        len(faults) == 11
+    )  # three passwords, a token, a host key, a witness's, three CAs, a certificate, its key

@@ -21,6 +21,7 @@ class AsyncSshSftp:
         self.renamed: list[str] = []
         self.connections = 0
         self.failing: Exception | None = None  # raised whenever a file is opened
+        self.failing_rename: Exception | None = None
         self.observe: Callable[[], None] = lambda: None  # called after each change of the files
         self.port = 0
         self.host_key_file = folder / "province.hostkey"
@@ -68,6 +69,8 @@ class AsyncSshSftp:
                 return written
 
             def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+                if owner.failing_rename:
+                    raise owner.failing_rename
                 if "posix-rename" in owner.lacks:
                     raise asyncssh.SFTPOpUnsupported("no posix-rename here")
                 super().posix_rename(oldpath, newpath)
@@ -75,6 +78,8 @@ class AsyncSshSftp:
                 owner.observe()
 
             def rename(self, oldpath: bytes, newpath: bytes) -> None:
+                if owner.failing_rename:
+                    raise owner.failing_rename
                 super().rename(oldpath, newpath)
                 owner.renamed.append(os.path.basename(newpath).decode())
                 owner.observe()

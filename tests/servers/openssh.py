@@ -21,6 +21,7 @@ class OpenSsh:
         self.port = free_port()
         self.key_file = folder / "client.key"
         self.host_key_file = folder / "province.hostkey"
+        self._options = ""
         self._subsystem = (
             program("sftp-server", "openssh-sftp-server") if subsystem == "sftp-server" else subsystem
         )
@@ -54,12 +55,21 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
-Subsystem sftp {self._subsystem}
+Subsystem sftp {self._subsystem} {self._options}
 """
         )
         command = [program("sshd", "openssh-server"), "-D", "-e", "-f", str(settings)]
         self._server = Server(command, self.port, self.folder / "sshd.log")
         self._server.start()
+
+    def set(self, *options: str) -> None:
+        """Restart with these options of sftp-server: "-R" forbids writing, "-P rename" that request."""
+        self.stop()
+        self._options = " ".join(options)
+        self.start()
+
+    def limit_files(self, bytes_max: int | None) -> None:
+        self._server.limit_files(bytes_max)
 
     def stop(self) -> None:
         self._server.stop()

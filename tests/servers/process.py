@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import resource
 import shutil
 import signal
 import socket
@@ -21,9 +23,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def free_ports(count: int, host: str = "127.0.0.1", also: str = "127.0.0.2") -> range:
+    """Ports in a row that nobody uses just now, below those that the system gives to outgoing connections."""
+    while True:
+        ports = range(start := random.randrange(11_000, 32_000), start + count)
+        try:
+            for port in ports:
+                for address in (host, also):
+                    with socket.socket() as probe:
+                        probe.bind((address, port))
+        except OSError:
+            continue
+        return ports
+
+
 def program(name: str, package: str) -> str:
     """The path of a server's program; AssertionError when it is not installed."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/openssh")
+    own = Path(__file__).resolve().parents[2] / ".servers" / "usr" / "sbin"  # see tests/setup/servers
+    path = shutil.which(name, path=f"{own}:" + os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/openssh")
     assert path, f"{name} is not installed: apt-get install {package} (make test does it)"
     return path
 
@@ -31,9 +48,10 @@ def program(name: str, package: str) -> str:
 class Server:
     """A server process in a session of its own; `stop()` ends it and all its children."""
 
-    def __init__(self, command: list[str], port: int, log: Path):
-        self.command = command
-        self.port = port
+    def __init__(self, command: list[str], port: int, log: Path, host: str = "127.0.0.1"):
+        # A file that may not grow any more is an error for the server (EFBIG), not its end: see limit_files.
+        self.command = ["env", "--ignore-signal=XFSZ", *command]
+        self.port, self.host = port, host
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -46,12 +64,19 @@ class Server:
         end = time.monotonic() + START_S_MAX
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.host, self.port), timeout=1).close()
                 return
             except OSError:
                 ended = self.process.poll() is not None
-                assert not ended and time.monotonic() < end, f"{self.command[0]}: {self.log.read_text()}"
+                assert not ended and time.monotonic() < end, f"{self.command[2]}: {self.log.read_text()}"
                 time.sleep(0.02)
+
+    def limit_files(self, bytes_max: int | None) -> None:
+        """As if the disk were full: no file may grow beyond this any more; None takes it back."""
+        assert self.process is not None
+        for pid in [self.process.pid, *_descendants(self.process.pid)]:
+            soft = resource.RLIM_INFINITY if bytes_max is None else bytes_max
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
     def stop(self) -> None:
         """End it and every child, and every connection with them."""

@@ -13,7 +13,7 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import bus, card, device, ingest, measure, poll, receipt, verify
+from tools.bench import bus, card, device, drain, ingest, measure, poll, receipt, verify
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
@@ -69,6 +69,13 @@ def test_card_counts_what_a_station_at_work_makes_the_gateway_write():
     assert found["longest_wait_for_an_acknowledgement_s"] > 0
     for load in found["wired"], found["busy"]:
         assert load["readings_per_second"] > 0 and load["written_per_entry_byte"] > 1
+
+
+def test_drain_delivers_all_that_the_others_deliver():
+    """Without their clients, which no test needs: the servers are the tests' own."""
+    for kind in drain.KINDS:
+        figure, cpu_s, peak_mib = drain._kind(kind, 60)
+        assert figure["lost"] == 0 and figure["documents_s"] > 0 and cpu_s > 0 and peak_mib > 0
 
 
 def test_poll_delivers_every_reading_once():

@@ -18,6 +18,7 @@ NAMES = {
     "ingest": "readings/s through authentication, journal with full durability and acknowledgement",
     "poll": "readings/s from Modbus TCP through the journal to an MQTT broker (QoS 1)",
     "card": "bytes a second written to the memory card at one station's load (20 readings/s)",
+    "drain": "documents/s of two weeks' files to SFTP, FTP and FTPS servers, beside their own clients",
     "verify": "quantrac verify of a bundle of 100,000 entries",
     "receipt": "the receipt of one entry, and a checkpoint, in a log of 10,000,000 entries (takes minutes)",
     "memory": "resident memory of the gateway at the demo's load",

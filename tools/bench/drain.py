@@ -36,7 +36,7 @@ LINES = 12
 
 
 def run(seconds: float) -> dict[str, Any]:
-    """`value` is documents a second to an SFTP server; each kind by itself, with what its clients did, follows."""
+    """`value` is documents a second to an SFTP server; each kind, with what its own clients did, follows."""
     count = DOCUMENTS if seconds >= 20 else max(int(DOCUMENTS * seconds / 20), 50)
     began, figures, cpu, peak = time.monotonic(), {}, 0.0, 0.0
     for kind in KINDS:
@@ -110,7 +110,8 @@ def _client(name: str, command: list[str], path: Path, receiver: Receiver, count
     began = time.monotonic()
     done = subprocess.run(
         [part.replace("{script}", str(script)) for part in command],
-        capture_output=True, text=True, timeout=CLIENT_S_MAX, cwd=path, env={"HOME": str(path), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=CLIENT_S_MAX, cwd=path,
+        env={"HOME": str(path), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     took = time.monotonic() - began
     there = [(receiver.root / where / file).is_file() for where, file, _ in documents]

@@ -1,6 +1,7 @@
 """Other people's servers for `quantrac bench drain`: OpenSSH and vsftpd on loopback, and their own clients.
 
-A server is ended with the block that started it. vsftpd comes from the system or from where `make test` puts it.
+A server is ended with the block that started it. vsftpd comes from the system or from where `make test`
+puts it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def _openssh(kind: str, folder: Path, port: int) -> tuple[list[str], Receiver]:
     config = folder / "sshd_config"
     config.write_text(
         f"Port {port}\nListenAddress {HOST}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/client.pub\n"
-        "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PidFile none\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
         f"PermitRootLogin prohibit-password\nSubsystem sftp {program('sftp-server')}\n"
     )
     root = _root(folder)

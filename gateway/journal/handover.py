@@ -117,8 +117,7 @@ def _hand_over(
 
 def _keep(state_dir: Path, name: str, data: bytes) -> None:
     folder = state_dir / keys.EARLIER_FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    durable.sync_folder(state_dir)
+    durable.make_folder(folder, 0o700)
     durable.replace(folder / name, data)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.journal import leaf as leaves
-from gateway.journal.handover import at_hand, loss, new_epoch, rotate_key
+from gateway.journal.handover import new_epoch, rotate_key
 from gateway.journal.kinds import LOG
 from gateway.journal.stopped import Now, StoppedLog
 from gateway.succession import LogEntry
@@ -46,9 +46,7 @@ def begin_epoch(story: Story, reason: str = "the card died", with_key: bool = Tr
     if not with_key:
         (story.state_dir / "keys" / "log.key").unlink()
     with closing(StoppedLog(story.state_dir, NAME)) as log:
-        found = loss(log, at_hand(story.state_dir))
-        assert found is not None
-        new_epoch(log, reason, Now(story.now_ms, 0), found)
+        new_epoch(log, reason, Now(story.now_ms, 0))
 
 
 # Forged ones ------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from gateway.ingest.devices import DeviceIngest, Moment, Stream
 from gateway.ingest.raw import RawFeed
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import CONFIGURATION, EVENT, WINDOW
-from gateway.journal.reader import Reader
+from gateway.journal.reader import reading
 from gateway.journal.writer import Entry, Job
 from gateway.logs import get_logger
 from gateway.windows import EMPTY_MS, Channel, Lane, Newest, Settings, Window, Windows, body
@@ -139,16 +139,13 @@ class Intake:
             name = f"device/{device}"
             self._lanes.setdefault(name, Lane(name, [], self.windows))
         self.journal.open([GATEWAY, *self._lanes])
-        reader = Reader(self.journal.path)
-        try:
+        with reading(self.journal.path) as reader:
             boot, commanded = replay.learn(reader, self._lanes)
             calibrated = calibrations.learn(reader)
             self._boot = boot + 1
             replay.resume(reader, self.windows, self._now().mono_s)
             self.known_ms = reader.newest_ms()
             self._opened = reader.size()
-        finally:
-            reader.close()
         for device, key in self._keys.items():
             name = f"device/{device}"
             ingest = self.devices[device] = DeviceIngest(

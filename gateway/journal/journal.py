@@ -79,13 +79,13 @@ class Journal:
             )
             self._writer.name_sources(sources)
             self._sources = {name: source for source, name in self._writer.names.items()}
+            self._reader = Reader(self.path)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"The journal {self.path} cannot be opened: {error}. Check the disk."
             ) from error
         self.submitted = self._writer.size
         self._read_thread = ThreadPoolExecutor(1, "journal-read")
-        self._reader = Reader(self.path)
 
     def start(self) -> None:
         """Begin writing; callbacks come on the running loop."""

@@ -1,16 +1,20 @@
 """Reading the journal, from any process, without being able to change it.
 
 For the gateway's own recovery, its page, `quantrac export` and the tests. A Reader belongs to one thread at a
-time.
+time. What SQLite says of a bad disk or file are sqlite3.Errors; reading() and Journal.read() turn them into a
+JournalError.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.errors import JournalError
 from gateway.journal import database
 from gateway.journal.fold import SLOT_MS
 from gateway.journal.kinds import EVENT, FRAME
@@ -231,6 +235,38 @@ class Reader:
         for counts in found.values():
             counts["queued"] = sum(counts.values())
         return found
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[Reader]:
+    """A Reader for a while. JournalError when it cannot be read: missing, no journal, damaged, the disk."""
+    try:
+        reader = Reader(path)
+        try:
+            version = reader.rows("PRAGMA user_version")[0][0]
+            if version != database.VERSION:
+                raise JournalError(_other_version(path, version))
+            yield reader
+        finally:
+            reader.close()
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"The journal {path} cannot be read ({error}). Check that it is this gateway's, that you may "
+            "open it, and the disk; if it is damaged, restore it from a backup."
+        ) from error
+
+
+def _other_version(path: Path | str, version: int) -> str:
+    if version == 0:
+        return (
+            f"{path} is empty, or no journal: check that it is this gateway's, or restore it from a backup."
+        )
+    if version > database.VERSION:
+        known = database.VERSION
+        return f"The journal {path} has schema {version}, this program knows {known}: install the newer one."
+    return (
+        f"The journal {path} has the older schema {version}: start the gateway once, it brings it up to date."
+    )
 
 
 def _merged(ranges: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

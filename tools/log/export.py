@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from gateway import config as configuration
 from gateway.errors import JournalError
 from gateway.journal.checkpoints import VKEY_FILE, origin
-from gateway.journal.reader import Reader
+from gateway.journal.reader import Reader, reading
 from gateway.receipts import newest_checkpoint
 from gateway.reports.message import rfc3339
 from gateway.succession import epoch_of
@@ -118,15 +118,12 @@ def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | 
     name = origin(station.province, station.facility, station.code)
     if epoch_of(parse_vkey(vkey.decode().strip()).name)[0] != name:
         raise Failure(f"{state_dir / VKEY_FILE} is of another log than {name}.")
-    reader = Reader(path)
-    try:
+    with reading(path) as reader:
         reader.rows("BEGIN")
         with _target(out) as target:
             return _Export(reader, select(reader, from_ms, to_ms), vkey, target).write(
                 None if seen is None else seen.read_bytes()
             )
-    finally:
-        reader.close()
 
 
 class _Export:

@@ -23,7 +23,7 @@ from gateway.journal.bodies import event
 from gateway.journal.checkpoints import origin
 from gateway.journal.kinds import EVENT, FRAME, POLL, WINDOW
 from gateway.journal.leaf import Leaf
-from gateway.journal.reader import Reader, Stored, Whole
+from gateway.journal.reader import Reader, Stored, Whole, reading
 from gateway.journal.retention import PRUNED
 from gateway.reports import message
 from gateway.reports.layout import stamp
@@ -72,12 +72,9 @@ def rebuild(config_path: Path) -> Rebuilt:
         raise Failure(f"{path} does not exist: has this gateway ever run?")
     station = config.station
     codes = codes_of(origin(station.province, station.facility, station.code))
-    reader = Reader(path)
-    try:
+    with reading(path) as reader:
         reader.rows("BEGIN")
         return _Rebuild(reader, codes).run()
-    finally:
-        reader.close()
 
 
 class _Rebuild:

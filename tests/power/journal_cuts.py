@@ -28,8 +28,9 @@ JOURNAL = "journal.db"
 DEEP_JOURNAL = "site/state/journal.db"
 """Of a victim that makes its state directory by itself."""
 AFTER = "device/after"
-READ_MOST = 500
+CONTENTS_MOST = 500
 """Journals whose content is kept, because the next cut may leave the same."""
+BODY = b"after the cut"
 LOOSE_MOST = 40
 """Cuts with more undecided sectors than this get no more states than one with so many."""
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -115,7 +116,7 @@ class Counts(NamedTuple):
 class Checker:
     """Opens states in a folder in memory, one after the other.
 
-    The gateway's own Writer opens, appends and closes, without its thread: a state has 3 ms.
+    The gateway's own Writer opens each, appends and closes, without its thread: a state has 3 ms.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class Checker:
         self.jobs = jobs  # when a cut can leave more of them than the run itself did: it gave some up
         self.rng = rng
         self.sign = sign
-        self.seen: set[bytes] = set()
-        self._read: dict[bytes, Found] = {}  # by the content of the database
+        self.seen: set[tuple] = set()
+        self._reported: list[Job] = []
+        self._alarms: list[str] = []
+        self._gone_on: dict[bytes, tuple[int, Found]] = {}  # by the content of the database that was opened
         self.folder = Path(
             tempfile.mkdtemp(prefix="cut-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
         )
@@ -142,12 +145,9 @@ class Checker:
         shutil.rmtree(self.folder)
 
     def is_new(self, state: State) -> bool:
-        digest = hashlib.sha1(repr((state.done, state.held)).encode())
-        for name in sorted(state.files):
-            digest.update(b"%s %d\n" % (name.encode(), len(state.files[name])))
-            digest.update(state.files[name])
+        files = frozenset((name, len(data), hash(data)) for name, data in state.files.items())
         known = len(self.seen)
-        self.seen.add(digest.digest())
+        self.seen.add((state.done, state.held, files))
         return len(self.seen) > known
 
     def lay(self, files: dict[str, bytes]) -> None:
@@ -165,31 +165,20 @@ class Checker:
         """Broken unless the journal keeps what was promised, and can be gone on with."""
         self.lay(state.files)
         checkpoints = Checkpoints(self.path.parent, LOG) if self.sign else None
-        reported: list[Job] = []
-        alarms: list[str] = []
         try:
-            writer = Writer(str(self.path), reported.extend, alarms.append, database.connect, checkpoints)
-            if AFTER not in writer.names.values():
-                writer.name_sources(SOURCES)
+            writer = Writer(
+                str(self.path), self._reported.extend, self._alarms.append, database.connect, checkpoints
+            )
         except (JournalError, sqlite3.Error) as error:
             raise Broken(f"it cannot be opened: {error}") from error
         if checkpoints is not None and checkpoints.reason:
             raise Broken(checkpoints.reason)
         size = writer.size
-        body = b"after the cut"
-        source = next(number for number, name in writer.names.items() if name == AFTER)
-        entry = Entry(FRAME, source, 1, 1, 1, NOW_MS, 0, NOW_MS, NOW_MS, body)
-        job = Job([entry], drafts=[("after", "after", "windows", "after.txt", "", NOW_MS, body)])
-        writer.put(job)
-        writer.end()
-        writer.run()
-        if reported != [job] or job.error is not None or alarms:
-            raise Broken(f"it cannot be gone on with: {job.error} {alarms}")
-        found = self.read()
-        if len(found.rows) <= size or job.first < size or found.rows[job.first][2] != body:
+        first, found = self._go_on(writer)
+        if len(found.rows) <= size or first < size or found.rows[first][2] != BODY:
             raise Broken("what was appended after the cut is not there")
         outbox = dict(found.outbox)
-        if outbox.pop(("after", "after"), None) != (0, body):
+        if outbox.pop(("after", "after"), None) != (0, BODY):
             raise Broken("the document queued after the cut is not there")
         if any(row[2].startswith(TAG) for row in found.rows[size:]):
             raise Broken("an entry came back after the journal was opened")
@@ -204,16 +193,30 @@ class Checker:
                 raise Broken(f"an acknowledged job is lost: {len(expected.ends) - 1} of {state.done} there")
         expected.check(found, state.done, state.held)
 
-    def read(self) -> Found:
-        """What lies in the journal, closed; many cuts leave the same one, when it was opened."""
-        if self.path.with_name(self.path.name + "-wal").exists():
-            raise Broken("its log is still there after it was closed")
+    def _go_on(self, writer: Writer) -> tuple[int, Found]:
+        """Append and close: the number of the new entry, and what lies in the journal then.
+
+        Once it is opened, its log is in the database. Many cuts leave the same one: the rest is known then.
+        """
         content = hashlib.sha1(self.path.read_bytes()).digest()
-        if content not in self._read:
-            if len(self._read) >= READ_MOST:
-                self._read.clear()
-            self._read[content] = read(self.path)
-        return self._read[content]
+        if content in self._gone_on:
+            writer.stop()
+            return self._gone_on[content]
+        if AFTER not in writer.names.values():
+            writer.name_sources(SOURCES)
+        source = next(number for number, name in writer.names.items() if name == AFTER)
+        entry = Entry(FRAME, source, 1, 1, 1, NOW_MS, 0, NOW_MS, NOW_MS, BODY)
+        job = Job([entry], drafts=[("after", "after", "windows", "after.txt", "", NOW_MS, BODY)])
+        self._reported.clear()
+        writer.put(job)
+        writer.end()
+        writer.run()
+        if self._reported != [job] or job.error is not None or self._alarms:
+            raise Broken(f"it cannot be gone on with: {job.error} {self._alarms}")
+        if len(self._gone_on) >= CONTENTS_MOST:
+            self._gone_on.clear()
+        self._gone_on[content] = job.first, read(self.path)
+        return self._gone_on[content]
 
 
 def lay(folder: Path, files: dict[str, bytes]) -> None:

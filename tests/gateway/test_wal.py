@@ -15,7 +15,7 @@ from gateway.journal import database, wal, writer
 from gateway.journal.wal import Wal
 from tests.gateway.journal_rig import Connection, Disk, bodies, frames, io_error, with_journal
 
-BYTES = 160 * 1024
+BYTES = 40 * 1024
 
 
 @pytest.fixture(autouse=True)

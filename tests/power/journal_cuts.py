@@ -64,8 +64,8 @@ def victim(folder: Path, seed: int, jobs: int, *options: str, journal: str = JOU
     return record([*argv, *options], disk, said, folder / "strace", cwd=ROOT, **how)
 
 
-def story_of(calls: Sequence[Call]) -> Story:
-    story = Story()
+def story_of(calls: Sequence[Call], first: int = 0) -> Story:
+    story = Story(first=first)
     for call in calls:
         if call.kind == "said":
             story.hear(call.data)
@@ -298,6 +298,7 @@ def recovery(
     calls = victim(folder, seed, 3, "--first", str(FIRST), *options, journal=journal)
     told = Story(first=FIRST)
     told.hear(b"".join(call.data for call in calls if call.kind == "said"))
+    assert not told.unsigned, told.unsigned
     found = read(folder / "disk" / journal)
     for kept in range(len(expected.ends) - 1, state.done - 1, -1):  # how many jobs it found
         if expected.ends[kept] <= told.held:

@@ -49,6 +49,7 @@ class Story:
         self.statuses: list[str] = []
         self.status = ""  # when it was told to end
         self.cannot = ""
+        self.unsigned = ""  # why nothing is signed
 
     def copy(self) -> Story:
         story = Story(self.jobs, self.done, self.held)
@@ -69,8 +70,7 @@ class Story:
             elif "failed" in said:
                 self.failed.append(said["failed"] - self._shift)
             self.held = max(self.held, said.get("held", 0))
-            if said.get("unsigned"):
-                raise Broken(f"the journal is not what was signed: {said['unsigned']}")
+            self.unsigned = said.get("unsigned", self.unsigned)
             self.cannot = said.get("cannot", self.cannot)
             if "closing" in said:
                 self.status = self.statuses[-1] if self.statuses else ""

@@ -57,7 +57,7 @@ TAG = b"Q-"
 """What the bodies of this victim's entries begin with: the journal's own entries do not."""
 SOURCES = ("gateway", "device/st-01", "device/st-02", "bus/tank", "device/after")
 DESTINATIONS = ("province", "national")
-LOG_BYTES = 24 * 1024
+LOG_BYTES = 8 * 1024
 """Of SQLite's log before it is moved into the database; the real gateway's is 8 MiB."""
 LOG = origin("LCa", "DEMO", "NUO001")
 NOW_MS = 1_774_400_000_000

@@ -65,6 +65,8 @@ class Killer:
         before = len(self.story.jobs)
         story = Story(self.story.jobs, self.story.done, self.story.held, first)
         story.hear(said.read_bytes().rpartition(b"\n")[0])
+        if story.unsigned:
+            raise Broken(f"it is not what was signed: {story.unsigned}")
         if not self.path.exists() or not story.jobs:
             return 0
         found = read(self.path)
@@ -94,7 +96,7 @@ def test_killed_at_any_moment_it_holds_what_was_acknowledged(tmp_path, zygote, s
     rng = Random(seed)
     acknowledged = 0
     for journal in range(KILLS // JOURNAL_KILLS):
-        killer = Killer(tmp_path / str(journal), zygote, rng)
+        killer = Killer(tmp_path / str(journal), zygote, rng, *(["--sign"] if journal % 2 else []))
         for number in range(JOURNAL_KILLS):
             try:
                 acknowledged += killer.kill(number + 1)

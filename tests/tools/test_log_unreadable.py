@@ -67,9 +67,9 @@ def of_version(version: int) -> Callable[[Path], None]:
 
 
 def garbled(path: Path) -> None:
-    """The middle of each page but the first few."""
+    """The middle of each page but of the first few."""
     data = bytearray(path.read_bytes())
-    for at in range(8 * 4096, len(data), 512):
+    for at in range(2048, len(data), 512):
         data[at + 8 : at + 200] = bytes(192)
     path.write_bytes(data)
 

@@ -118,7 +118,7 @@ class Job:
         self.entries = entries
         self.windows = windows
         self.drafts = drafts  # (destination, key, kind, name, folder, at_ms, body)
-        self.marks = marks  # (SQL on outbox or tally, rows)
+        self.marks = marks  # (SQL, rows) beside the entries; done twice, it must be as done once
         self.now_ms = now_ms
         self.done = done
         self.queued: list[tuple] = []  # those of drafts that were not in the outbox before, once written

@@ -166,9 +166,10 @@ class _Link:
 
     def take(self, client: paho.Client) -> None:
         """Let the event loop drive a client that `_open` connected."""
-        self._client, self._socket = client, client.socket()
-        if self._socket is None:
+        socket = client.socket()
+        if socket is None:
             raise OSError("the broker closed the connection at once")
+        self._client, self._socket = client, socket
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect

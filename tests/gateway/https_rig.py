@@ -67,8 +67,9 @@ class HttpsRig(Rig):
 
     def settings(self, **more: object) -> HttpsSettings:
         port = self.proxy.port if self.proxy else self.server.port
+        host = more.pop("host", "127.0.0.1")
         given: dict[str, object] = {
-            "id": "d", "kind": "https", "url": f"https://127.0.0.1:{port}/v1/documents",
+            "id": "d", "kind": "https", "url": f"https://{host}:{port}/v1/documents",
             "ca_file": str(self.server.authority.ca_file), "token_file": str(self.password_file),
             "connect_timeout_s": 10.0, "timeout_s": 10.0,
         }  # fmt: skip

@@ -2,7 +2,7 @@
 
 Rule 1: a fresh file is written beside the old one, synced and compared with it; only then does it take its
         name. Whatever happens before that, the old one is what the next start finds.
-Rule 2: why not as the gateway runs: auto_vacuum costs a page more in most commits, for ever (decisions/0007),
+Rule 2: why not as the gateway runs: auto_vacuum costs a page more in most commits, for ever (decisions/0008),
         and a file that has grown to what retention_days need uses its room again.
 """
 

@@ -54,6 +54,7 @@ def connect(path: Path | str) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # wal.py does that
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA secure_delete = OFF")  # else pages that are free are written once more
     except BaseException:
         connection.close()
         raise

@@ -1,4 +1,4 @@
-"""Whom FTPS trusts: the certificates of `ca_file`, or the system's.
+"""Whom FTPS trusts: as gateway/tls.py says, but for one thing.
 
 A provincial server often has a self-signed certificate that names nothing we call it by. When that very
 certificate lies in ca_file, its name does not matter: nobody else has its key. Any other trusted certificate
@@ -18,7 +18,7 @@ NAME_MISMATCH = (62, 64)  # OpenSSL: the certificate is trusted, but names anoth
 
 
 class Tls:
-    """How a connection is encrypted, and whom it trusts. Refused when a file is unusable."""
+    """How a connection is encrypted, and whom it trusts. Refused when a file cannot be used."""
 
     def __init__(self, settings: FtpsDestination, by_copy: bool = False):
         self.implicit = settings.tls == "implicit"
@@ -31,7 +31,9 @@ class Tls:
     def check(self, wrapped: ssl.SSLSocket) -> None:
         """With `by_copy`: a certificate that names another host is trusted only if it lies in ca_file."""
         if self.by_copy and wrapped.getpeercert(binary_form=True) not in self.copies:
-            raise ssl.SSLCertVerificationError("it names another host, and is not the one in ca_file")
+            error = ssl.SSLCertVerificationError()
+            error.verify_message = "it names another host, and is not the one in ca_file"
+            raise error
 
 
 def _certificates(path: Path) -> set[bytes]:

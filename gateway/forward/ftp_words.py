@@ -13,6 +13,7 @@ from __future__ import annotations
 import ftplib
 import ssl
 
+from gateway import tls
 from gateway.errors import DestinationError, Refused, Unreachable
 from gateway.forward.ftp_client import DataError, NotACommand
 
@@ -33,17 +34,10 @@ def told(error: Exception, server: str, step: str, name: str, secret: str = "") 
             f"{server} could not be reached for the data connection ({said}). Trying again; if it stays so, "
             "a firewall may want the server's passive ports opened."
         )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Refused(
-            f"{server} did not show a certificate that ca_file vouches for ({_why(error)}). Ask the server's "
-            "people whether they changed it, compare the fingerprint by telephone, and only then replace the "
-            "file."
-        )
-    if isinstance(error, ssl.SSLError) and step == "handshake" and not isinstance(error, ssl.SSLEOFError):
-        return Refused(
-            f"{server} and we found no common encryption ({said}). Compare tls, port and cert_file with what "
-            "its people say."
-        )
+    if isinstance(error, ssl.SSLCertVerificationError) or (
+        isinstance(error, ssl.SSLError) and step in ("handshake", "login", "tls")
+    ):
+        return tls.told(error, server)  # with TLS 1.3 our certificate is refused only after the handshake
     if isinstance(error, NotACommand):
         return Refused(f"User or password for {server} hold a sign that FTP cannot carry. Correct them.")
     if isinstance(error, ftplib.error_perm):
@@ -61,10 +55,6 @@ def told(error: Exception, server: str, step: str, name: str, secret: str = "") 
         why = said or "the connection ended"
         return Unreachable(f"{server} cannot be reached or broke the connection ({why}). Trying again.")
     raise error  # our own mistake: the worker logs it with its traceback
-
-
-def _why(error: ssl.SSLCertVerificationError) -> str:
-    return str(getattr(error, "verify_message", "") or error).rstrip(".")
 
 
 def _no(said: str, server: str, step: str, name: str) -> DestinationError:

@@ -1,7 +1,6 @@
 """Other people's servers for `quantrac bench drain`: OpenSSH and vsftpd on loopback, and their own clients.
 
-A server is ended with the block that started it. vsftpd comes from the system or from where `make test`
-puts it.
+A server is ended with the block that started it. vsftpd is the system's or the one of `make test`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ CLIENT_S_MAX = 600.0
 class Receiver(NamedTuple):
     """A server that runs: what a gateway's `[[destination]]` says of it, and how its own clients send to it.
 
-    `scripts`: name of a client -> (command, the lines it reads for one file, those for one folder).
+    `clients`: name of a client -> its command; {script} stands for the file of lines that it reads.
     """
 
     settings: dict[str, Any]
@@ -91,8 +90,8 @@ def _openssh(kind: str, folder: Path, port: int) -> tuple[list[str], Receiver]:
     config = folder / "sshd_config"
     config.write_text(
         f"Port {port}\nListenAddress {HOST}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/client.pub\n"
-        "PidFile none\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\n"
         f"PermitRootLogin prohibit-password\nSubsystem sftp {program('sftp-server')}\n"
     )
     root = _root(folder)

@@ -127,7 +127,8 @@ def test_a_checkpoint_by_an_earlier_key_is_not_taken(story):
 def later_version(story: Story) -> None:
     with closing(StoppedLog(story.state_dir, NAME)) as log:
         for kind, body in (
-            *((kind, body) for kind in (8, 9, 10, 11, 23, 24, 300) for body in (b"", cbor.dumps({"a": [1]}))),
+            *((kind, b"") for kind in (11, 23, 24, 300)),
+            *((kind, cbor.dumps({"a": [1]})) for kind in (8, 9, 10, 11, 23, 24, 300)),
             (EVENT, cbor.dumps(["something new"])),
             (EVENT, cbor.dumps(["something new", "gateway", 1, [2]])),
         ):

@@ -338,7 +338,7 @@ def test_a_peer_at_one_byte_a_second(kind, tmp_path):
         rig.proxy.bytes_s = None
         await destination.deliver(rig.document(0))
         rig.proxy.bytes_s = 1
-        with pytest.raises(Unreachable, match="" if rig.message else "in time"):  # a broker may end it first
+        with pytest.raises(Unreachable, match=None if rig.message else "in time"):  # a broker may end it
             await destination.deliver(rig.document(1))
         rig.proxy.bytes_s = None
         await destination.close()

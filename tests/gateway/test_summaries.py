@@ -366,8 +366,17 @@ def test_a_full_queue_slows_down_means_as_well_and_starves_nobody(tmp_path, monk
         monkeypatch.setattr(journal_module.Journal, "half_full", property(lambda self: True))
 
     async def main():
-        slow = Disk(lambda sql, commits: time.sleep(0.02) if sql == "COMMIT" else None)
-        async with Rig(tmp_path / "journal.db", connect=slow) as rig:
+        links = []
+
+        def delay(sql, commits):
+            if sql == "COMMIT":
+                time.sleep(0.02)
+                end = time.monotonic() + 2.0  # a busy device may be slower: the queue is full once
+                while links and not always and links[0].pauses == 0 and time.monotonic() < end:
+                    time.sleep(0.01)
+
+        async with Rig(tmp_path / "journal.db", connect=Disk(delay)) as rig:
+            links.append(rig.intake.counters.link("st-01"))
             device = Device(total, window_frames=64)
             device.store = device.session._store = Thinned(total)
             asked = []

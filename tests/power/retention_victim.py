@@ -18,7 +18,6 @@ from gateway.journal import retention as module
 from gateway.journal.journal import Journal
 from gateway.journal.retention import Retention
 from tests.gateway.retention_rig import SOURCES, Log
-from tests.power.journal_victim import connect
 
 DAYS, EACH, READINGS = 120, 10, 12
 
@@ -29,7 +28,7 @@ def fill(log: Log) -> None:
 
 
 def opened(log: Log, is_bare: bool) -> Journal:
-    journal = Journal(log.path, connect)
+    journal = Journal(log.path)
     journal.open(SOURCES)
     if is_bare:
         bare(journal)

@@ -1,12 +1,14 @@
 """The table of days of outage (outage.py): its parts measure what they say."""
 
+import pytest
+
 from tests.power import outage
 
 
 def test_readings_of_the_scenes_take_five_bytes_at_most():
     a_day, per_reading = outage.measure(12, 10, 10, False)
     assert 2 < per_reading < 5
-    assert a_day == 12 * 8640 * per_reading
+    assert a_day == pytest.approx(12 * 8640 * per_reading)
 
 
 def test_thinning_makes_a_fast_station_last_ten_times_as_long():

@@ -15,7 +15,8 @@ BROKEN = [
     ("configure", "trial last"),
     ("configure", "in place"),
 ]
-SECONDS = 7000 if rig.LONG else 110
+SECONDS = 7000 if rig.LONG else 550
+pytestmark = pytest.mark.timeout(SECONDS + 50)
 
 
 @pytest.fixture(scope="module")

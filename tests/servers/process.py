@@ -18,13 +18,13 @@ STOP_S_MAX = 10.0
 
 def free_port() -> int:
     """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def free_ports(count: int, host: str = "127.0.0.1", also: str = "127.0.0.2") -> range:
-    """Ports in a row that nobody uses just now, below those that the system gives to outgoing connections."""
+    """Ports in a row that nobody uses just now, below those that the system gives to outgoing connections:
+    one of those could be taken while a server restarts, even by the connection that asks whether it is up.
+    """
     while True:
         ports = range(start := random.randrange(11_000, 32_000), start + count)
         try:

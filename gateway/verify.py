@@ -56,7 +56,7 @@ class Claim(NamedTuple):
 def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done, of: None) -> Iterator[Claim]:
     """The claims that hold, in order. EvidenceError names the first thing that is wrong."""
     manifest = bundles.parse_manifest(bundle.read(bundles.MANIFEST, FILE_MAX))
-    named = bundles.check_names(bundle.names(), manifest)
+    named = bundles.check_names(bundle.names, manifest)
     if sha256(bundle.read(README, FILE_MAX)).hexdigest() != manifest.readme:
         raise EvidenceError(f"{README} was changed")
     log = _key(bundle)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ CHECKPOINT, VKEY, MANIFEST, README, CONSISTENCY = (
 )  # fmt: skip
 TOP = (CHECKPOINT, VKEY, MANIFEST, README)
 _FOLDERS = {"entries": ".bin", "proofs": ".tlog-proof", "handovers": ".tlog-proof"}
+_MANY = ("entries", "proofs/")
+"""How the names of most files begin."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.txt", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -144,31 +146,54 @@ def _matching(pattern: re.Pattern[str], text: Any) -> str:
 # What must be in it -----------------------------------------------------------------------------------------
 
 
-def check_names(names: Iterator[str], manifest: Manifest) -> set[int]:
+def check_names(names: Callable[[], Iterator[str]], manifest: Manifest) -> set[int]:
     """Nothing lies in the bundle but what bundle.json names; what it names is looked for when it is read.
 
     Returns the entries that have a file among the handovers, for verify_handovers.py to hold against the log.
+    Every entry and every receipt is read by its name later: where there are just as many, no other is there,
+    and their names need not be looked at (half a second less for 100,000).
     """
-    others, files = set(manifest.others), set(manifest.files)
-    top = {*TOP, "entries/", "proofs/", "files/", "handovers/"}
-    if manifest.consistent_with is not None:
-        top.add(CONSISTENCY)
-    first, last = manifest.first, manifest.last
-    handovers: set[int] = set()
-    for name in names:
+    count = manifest.last - manifest.first + 1 + len(manifest.others)
+    counted = dict.fromkeys(_MANY, 0)
+    known = _Known(manifest)
+    for name in names():
+        if name[:7] in counted and name[-1] != "/":
+            counted[name[:7]] += 1
+        else:
+            known.check(name)
+    if any(found != count for found in counted.values()):
+        for name in names():
+            known.check(name)
+    return known.handovers
+
+
+class _Known:
+    """Which names a bundle may have."""
+
+    def __init__(self, manifest: Manifest):
+        self._first, self._last = manifest.first, manifest.last
+        self._others, self._files = set(manifest.others), set(manifest.files)
+        self._top = {*TOP, "entries/", "proofs/", "files/", "handovers/"}
+        if manifest.consistent_with is not None:
+            self._top.add(CONSISTENCY)
+        self.handovers: set[int] = set()
+
+    def check(self, name: str) -> None:
         folder, _, file = name.partition("/")
-        known = _FOLDERS.get(folder)
-        if known is not None:
-            number = file.removesuffix(known) if file.endswith(known) else ""
-            if _NUMBER.fullmatch(number) and (first <= int(number) <= last or int(number) in others):
+        ending = _FOLDERS.get(folder)
+        if ending is not None:
+            number = file.removesuffix(ending) if file.endswith(ending) else ""
+            if _NUMBER.fullmatch(number) and self._has(int(number)):
                 if folder == "handovers":
-                    handovers.add(int(number))
-                if len(handovers) <= HANDOVERS_MAX:
-                    continue
-        if name in top or (folder == "files" and file in files):
-            continue
+                    self.handovers.add(int(number))
+                if len(self.handovers) <= HANDOVERS_MAX:
+                    return
+        if name in self._top or (folder == "files" and file in self._files):
+            return
         raise EvidenceError(f"{printable(name)} does not belong to the bundle: added, or of another one")
-    return handovers
+
+    def _has(self, index: int) -> bool:
+        return self._first <= index <= self._last or index in self._others
 
 
 def printable(text: str) -> str:

@@ -223,6 +223,8 @@ def test_added_files_are_found(bundle):
     last = bundle.manifest.last
     for name in (entry_name(last + 1), proof_name(last + 1), "files/x.txt", "entries/01.bin", "note", "a/b"):
         assert "does not belong to the bundle" in wrong(bundle.but({name: b"x"})), name
+    instead = bundle.but({entry_name(1): None, "entries/01.bin": b"x"})  # just as many
+    assert wrong(instead) == f"{entry_name(1)} is missing"
     fake = {entry_name(last + 1): bundle.entries()[0], proof_name(last + 1): bundle.files[proof_name(0)]}
     assert wrong(bundle.but(fake).saying(last=last + 1))
     assert wrong(bundle.but(fake).saying(others=(last + 1,)))

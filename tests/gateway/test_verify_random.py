@@ -13,7 +13,11 @@ from tests.gateway.intake_rig import CHANNELS
 from tools.log.rebuild import rebuild
 from tools.people import Failure
 
-SEEDS = 300 if os.environ.get("QUANTRAC_LONG") else 6
+LONG = bool(os.environ.get("QUANTRAC_LONG"))
+SEEDS = 300 if LONG else 5
+BUNDLES = 6 if LONG else 3
+"""Of random ranges, for each seed."""
+pytestmark = pytest.mark.timeout(360)  # nine days without a gateway are 2,600 windows, in several bundles
 
 
 async def something(run: Run, chance: random.Random) -> None:
@@ -71,7 +75,7 @@ def test_whatever_happens(tmp_path, seed):
     found = rebuild(story.config)
     assert found.windows > 20 and found.documents > 20
     end_ms, held = story.now_ms, 0
-    for part in range(6):
+    for part in range(BUNDLES):
         from_ms = START + chance.randrange(max(1, min(end_ms - START, 30 * LENGTH_MS)))
         to_ms = from_ms + chance.choice([1, LENGTH_MS, 7 * LENGTH_MS, end_ms])
         try:

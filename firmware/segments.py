@@ -103,7 +103,7 @@ class Segments:
         struct.pack_into(
             _HEAD, out, 0, _ALONE if alone else _MORE, count, len(out) - _HEAD_SIZE, number - first, 0
         )
-        struct.pack_into("<I", out, 6, crc32(out[_HEAD_SIZE:], crc32(out[:6])))
+        struct.pack_into("<I", out, 6, crc32(memoryview(out)[_HEAD_SIZE:], crc32(out[:6])))
         self._files.append(name_of(boot, first), out, "wb" if begins else "ab")
         self._since = since + count
         if not begins:
@@ -172,6 +172,8 @@ class Segments:
         self._place = self._record[6]
         self._left -= 1
         self._number += 1
+        if not self._left:
+            self._body = b""  # it may be the last for months
         return True
 
     # The first number from this one on that can be read in the segment that has it; one above its last when

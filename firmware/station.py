@@ -231,6 +231,7 @@ class Station:
             if name.startswith("poller"):
                 await task
         self.store.seal_rest()
+        self.uplink.hurry()
         await self._drain()
         for _, task in running:
             task.cancel()

@@ -295,10 +295,10 @@ class Store:
             if not record[0]:
                 return messages.Seal(boot, sequence, base_ms, clock, *struct.unpack(_SEAL, more))
             return messages.Event(boot, sequence, base_ms, clock, record[0], more)
-        rows = []
         last_ms = base_ms
         at = sequence
         if kind == SUMMARY:
+            rows = []
             span_ms = struct.unpack(SPAN, more)[3]
             while record and len(rows) < messages.SUMMARIES_MAX:
                 channel, flags, calibration, raw, time_ms, more = record
@@ -314,18 +314,20 @@ class Store:
                 at += 1
                 record = self._get(boot, at)
             return messages.Summary(boot, sequence, base_ms, clock, span_ms, rows)
-        while record and len(rows) < ROWS_MAX:
+        # As long as it can become, before its rows fill the heap's holes: one that grows wants larger ones.
+        rows = [None] * (ROWS_MAX if boot != self.boot else min(ROWS_MAX, self._next - sequence))
+        while record and at - sequence < len(rows):
             channel, flags, calibration, raw, time_ms, _ = record
             if (flags ^ begun) & TOLD or flags & SUMMARY not in (0, NO_RAW):
                 break
             if time_ms < last_ms or time_ms - base_ms > OFFSET_MAX_MS:
                 break
             last_ms = time_ms
-            rows.append(
-                (channel, time_ms - base_ms, None if flags & NO_RAW else raw, flags & QUALITY, calibration)
-            )
+            raw = None if flags & NO_RAW else raw
+            rows[at - sequence] = channel, time_ms - base_ms, raw, flags & QUALITY, calibration
             at += 1
             record = self._get(boot, at)
+        del rows[at - sequence :]
         return messages.Readings(boot, sequence, base_ms, clock, rows)
 
     # The gateway holds everything up to here.

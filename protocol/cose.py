@@ -22,6 +22,7 @@ _HEAD = b"\xd1\x84\x43\xa1\x01\x05\xa1\x04"  # tag 17, array of 4, << {1: 5} >>,
 _TAG_HEAD = b"\x58\x20"  # byte string of 32
 _MAC_HEAD = b"\x84\x64MAC0\x43\xa1\x01\x05\x40"  # RFC 9052 MAC_structure up to its payload
 _BLOCK = const(64)  # of SHA-256
+_ROOM = b"\0\0\0"  # for the longest of _bytes_head
 
 
 def _bytes_head(length):
@@ -57,8 +58,24 @@ class Mac0:
         length = len(payload)
         if length > _PAYLOAD_MAX:
             raise AuthError(f"a payload of {length} bytes is too long to seal: split it")
-        content = _bytes_head(length) + payload
-        return self._prefix + content + _TAG_HEAD + self._outer(self._inner(content))
+        out = bytearray()
+        at = self.begin(out)
+        out += payload
+        self.end(out, at)
+        return bytes(out)
+
+    # The same at the end of a bytearray, with no copy: at = begin(out), append the payload, end(out, at).
+    def begin(self, out):
+        out += self._prefix
+        at = len(out)
+        out += _ROOM
+        return at
+
+    def end(self, out, at):
+        out[at : at + len(_ROOM)] = _bytes_head(len(out) - at - len(_ROOM))
+        tag = self._outer(self._inner(memoryview(out)[at:]))
+        out += _TAG_HEAD
+        out += tag
 
     def open(self, body):
         if not body.startswith(self._prefix) or body[-34:-32] != _TAG_HEAD:

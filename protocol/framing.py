@@ -8,7 +8,7 @@
 # Rule 4: one body has one encoding; the decoder refuses any other (COBS as by Cheshire and Baker, 1999, where
 #         a last block of 254 bytes is not followed by an empty one).
 #
-# encode and feed raise CodecError for a body that no frame can carry, and nothing else.
+# encode, end and feed raise CodecError for a body that no frame can carry, and nothing else.
 
 from binascii import crc32
 
@@ -24,30 +24,39 @@ _RESIDUE = const(0x2144DF1C)  # CRC-32 over any data followed by its own CRC-32,
 def encode(body):
     if not body:
         raise CodecError("a frame needs a body of at least one byte")
-    data = bytearray(b"\0")
+    data = bytearray()
+    begin(data)
     data += body
-    data += crc32(body).to_bytes(4, "little")
+    end(data)
+    return bytes(data)
+
+
+# The same in a bytearray that is used again and again: begin(data), append the body, end(data).
+def begin(data):
+    data[:] = b"\0"
+
+
+def end(data):
+    data += crc32(memoryview(data)[1:]).to_bytes(4, "little")
     data.append(0)
     if len(data) > MAX_FRAME + 1:
-        raise CodecError(f"a body of {len(body)} bytes does not fit a frame: keep it to {MAX_BODY}")
+        raise CodecError(f"a body of {len(data) - 6} bytes does not fit a frame: keep it to {MAX_BODY}")
     # Each zero becomes the distance to the next one, as long as that is a byte.
     last = len(data) - 1
     code = 0
     while code != last:
         zero = data.find(b"\0", code + 1)
         if zero - code > 254:
-            return _encode_long(data, code)
+            _end_long(data, code)
+            return
         data[code] = zero - code
         code = zero
-    return bytes(data)
 
 
-# The rest of encode, from the code at begin on, where a stretch of 254 bytes or more without a zero takes
-# codes 255.
-def _encode_long(data, begin):
-    out = data[:begin]
+# The rest of end, from that code on, where a stretch of 254 bytes or more without a zero takes codes 255.
+def _end_long(data, code):
+    out = data[:code]
     last = len(data) - 1
-    code = begin
     while code != last:
         zero = data.find(b"\0", code + 1)
         at = code + 1
@@ -62,7 +71,7 @@ def _encode_long(data, begin):
     out.append(0)
     if len(out) > MAX_FRAME + 1:
         raise CodecError(f"a body of {last - 5} bytes does not fit a frame: keep it to {MAX_BODY}")
-    return bytes(out)
+    data[:] = out
 
 
 # One frame without its zero -> body, or None when it is none.

@@ -271,11 +271,18 @@ def _write_rows(rows, out, summary):
 
 # Message -> payload.
 def encode(message):
+    out = bytearray()
+    write(message, out)
+    return bytes(out)
+
+
+# Appends the payload to out, a bytearray.
+def write(message, out):
     kind = type(message)
     rules = _RULES.get(kind)
     if rules is None:
         raise CodecError(f"a {kind.__name__} is no message")
-    out = bytearray((0x80 + len(rules), rules[0]))
+    out += bytes((0x80 + len(rules), rules[0]))
     for place, value in enumerate(message, 1):
         rule = rules[place]
         if rule == _ROWS:
@@ -289,7 +296,6 @@ def encode(message):
                 cbor.write(value, out, 1)
         if not good:
             raise CodecError(f"{kind.__name__}: field {place} is not as in messages.cddl")
-    return bytes(out)
 
 
 _records = None

@@ -97,7 +97,7 @@ class Stream:
         return data
 
     async def write(self, data):
-        view = memoryview(data)
+        view = memoryview(bytes(data))  # a bytearray that is looked at cannot be made longer
         while view:
             if self._fd is None:
                 raise OSError(9, "closed")

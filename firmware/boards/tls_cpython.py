@@ -62,7 +62,7 @@ class Secure(Stream):
         return data
 
     async def write(self, data):
-        view = memoryview(data)
+        view = memoryview(bytes(data))  # as in posix_cpython.py
         while view:
             if self._fd is None:
                 raise OSError(9, "closed")

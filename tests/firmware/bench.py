@@ -255,14 +255,20 @@ class Gateway:
             self.send(self.session.welcome(self._now_ms(), self.trusted))
         elif verdict == ACCEPT:
             self._journal(message)
-            self.session.committed(*self.session.pending)
-            self.send(self.session.ack(self._now_ms(), self.trusted))
+            self._accepted(message)
         elif verdict in (REPEAT, GAP):
             self.send(self.session.ack(self._now_ms(), self.trusted))
         elif verdict == STALE and isinstance(message, messages.Hello):
             told = self.session.ahead(message, self._now_ms(), self.trusted)
             if told:
                 self.send(told)
+
+    def _accepted(self, message) -> None:
+        self.commit()
+
+    def commit(self) -> None:
+        self.session.committed(*self.session.pending)
+        self.send(self.session.ack(self._now_ms(), self.trusted))
 
     def _journal(self, message) -> None:
         self.taken.append(message)

@@ -136,7 +136,7 @@ class Fuzz:
 
     async def write(self, data):
         for body in self._decoder.feed(data):
-            self.echo = [data] + self.echo[:3]  # noqa: RUF005 (small)
+            self.echo = [bytes(data)] + self.echo[:3]  # noqa: RUF005 (small)
             message = messages.decode(self.mac.open(body))
             if isinstance(message, messages.Hello):
                 self.nonce = message.nonce

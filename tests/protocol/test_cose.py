@@ -21,6 +21,16 @@ def test_vectors_are_sealed_and_opened():
     assert count >= 25
 
 
+def test_what_stands_before_a_body_stays():
+    mac = Mac0("st-01", bytes(32))
+    for n in (0, 23, 24, 255, 256, 1000):  # heads of one, two and three bytes
+        out = bytearray(b"before")
+        at = mac.begin(out)
+        out += bytes(n)
+        mac.end(out, at)
+        assert out == b"before" + mac.seal(bytes(n)), n
+
+
 def test_bad_vectors_are_refused():
     count = 0
     for vector in vectors("cose"):

@@ -26,6 +26,23 @@ def test_vectors_are_written():
     assert count >= 50
 
 
+def test_one_bytearray_takes_frame_after_frame():
+    data = bytearray()
+    for body in (b"\1\0\2", bytes(range(1, 256)) * 3, b"\0", bytes(900), b"\7" * 254):
+        framing.begin(data)
+        data += body
+        framing.end(data)
+        assert data == framing.encode(body)
+        assert fed(bytes(data), 100)[1] == [body]
+    framing.begin(data)
+    data += bytes(framing.MAX_BODY + 10)
+    raises(CodecError, framing.end, data)
+    framing.begin(data)
+    data += b"next"
+    framing.end(data)
+    assert data == framing.encode(b"next")
+
+
 def test_vectors_are_read_whole_and_byte_by_byte():
     count = 0
     for vector in vectors("framing"):

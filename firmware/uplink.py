@@ -29,7 +29,7 @@ WRITE_MS = 10000  # a full frame at 1,200 baud; a peer that takes nothing for so
 SILENT_MS = 60000  # nothing from the gateway for so long, while it owes us an answer: open the link anew
 ANSWER_MS = 10000  # taken for the age of an answer to nobody knows what
 NAP_MS = 500  # how often the session's own clocks (repeat, time-out, pause) are looked at
-HOLD_MS = 2500  # station time that readings may wait for others, to share a frame and its acknowledgement
+HOLD_MS = 2400  # station time that readings wait for others, to share a frame; three go into a commit of 5 s
 BEHIND_MS = 10000  # records this old are a backlog
 NOW_MS = 5000
 

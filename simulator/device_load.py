@@ -29,7 +29,7 @@ POLL_MS = 500
 """A device at work measures all of its channels so often: 20 readings a second."""
 FULL = 48
 """Rows of its full frames; tests hold both figures against the firmware's own."""
-HOLD_MS = 2500
+HOLD_MS = 2400
 """How long its readings wait for company."""
 SPAN_MS = 50 * 86_400_000
 READ_BYTES = 65536

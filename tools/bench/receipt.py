@@ -25,7 +25,7 @@ from gateway.journal.leaf import leaf
 from gateway.journal.reader import Reader
 from gateway.journal.tree import INSERT_NODE
 from gateway.journal.writer import ENTRY_COLUMNS
-from gateway.receipts import receipt
+from gateway.receipts import LOOK_CHECKPOINTS, receipt
 from protocol import receipt as receipts
 from protocol.checkpoint import Checkpoint, sign
 from protocol.merkle import Frontier
@@ -115,7 +115,7 @@ def _rows(indexes: range) -> Iterator[tuple]:
 
 def _checkpoints(path: Path, frontier: Frontier, signer: Signer) -> list[float]:
     """Seconds that signing takes, each behind some more entries: what a window adds to its transaction. The
-    checkpoint of the entries that there are is put into the journal.
+    checkpoint of the entries that there are is put into the journal, with a day's before it.
     """
     size = frontier.size
     leaves = [row[-1] for row in _rows(range(size, size + APPENDED))]
@@ -129,6 +129,8 @@ def _checkpoints(path: Path, frontier: Frontier, signer: Signer) -> list[float]:
     connection = database.connect(path)
     note = sign(Checkpoint(NAME, size, frontier.root()), signer)
     connection.execute(INSERT_CHECKPOINT, (size, START_MS, note))
+    earlier = range(max(1, size - LOOK_CHECKPOINTS), size)  # a receipt looks at a day's; these lead nowhere
+    connection.executemany(INSERT_CHECKPOINT, [(each, START_MS, note) for each in earlier])
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return sorted(took)

@@ -47,7 +47,7 @@ class Outage:
             self.rig.proxy.swallow = True
             await self._queue(10, outage_s / 10)
             self.marked_meanwhile = self.outbox.delivered_ids[before:]
-            self.rig.proxy._reset()
+            self.rig.proxy.reset()
             self.rig.proxy.swallow = False
             await self._queue(10)
             await asyncio.wait_for(self.outbox.drained.wait(), 120)

@@ -42,7 +42,7 @@ class CuttingProxy:
     async def stop(self) -> None:
         for server in self._servers:
             server.close()
-        self._reset()
+        self.reset()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -81,7 +81,7 @@ class CuttingProxy:
                 await self._slowly(writer, data)
             if cut:
                 self.cuts += 1
-                self._reset()
+                self.reset()
                 return
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()  # the other direction may go on: FTP ends its files like this
@@ -103,7 +103,8 @@ class CuttingProxy:
             writer.write(bytes([byte]))
             await writer.drain()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """All connections under way end by a reset; what they held is gone."""
         for writer in self._writers:
             raw = writer.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0:

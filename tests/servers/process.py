@@ -72,7 +72,10 @@ class Server:
         assert self.process is not None
         for pid in [self.process.pid, *_descendants(self.process.pid)]:
             soft = resource.RLIM_INFINITY if bytes_max is None else bytes_max
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+            try:
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+            except (ProcessLookupError, PermissionError):
+                pass  # it ended, or is the part of sshd that has let nobody in yet: it has another user
 
     def stop(self) -> None:
         """End it and every child, and every connection with them."""

@@ -27,6 +27,7 @@ class CuttingProxy:
         self.cuts = self.sent = self.came = 0
         self._servers: list[asyncio.Server] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -71,7 +72,7 @@ class CuttingProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: bool) -> None:
         while data := await reader.read(65536):
-            if self.swallow:
+            if self.swallow or writer in self._forgotten:
                 continue
             data, cut = self._until_cut(data, there)
             if self.bytes_s is None:
@@ -102,6 +103,10 @@ class CuttingProxy:
                 await asyncio.sleep(1 / self.bytes_s)
             writer.write(bytes([byte]))
             await writer.drain()
+
+    def forget(self) -> None:
+        """Connections under way pass nothing on any more, and nobody is told; new ones work."""
+        self._forgotten |= self._writers
 
     def reset(self) -> None:
         """All connections under way end by a reset; what they held is gone."""

@@ -53,13 +53,15 @@ class CuttingProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(self.to, target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            self._writers.discard(writer)
             writer.transport.abort()
             self._tasks.discard(task)
             return
-        self._writers |= {writer, far_writer}
+        self._writers.add(far_writer)
         try:
             await asyncio.gather(self._pump(reader, far_writer, True), self._pump(far_reader, writer, False))
         except (OSError, asyncio.CancelledError):

@@ -9,6 +9,7 @@ STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
 WORKERS ?= auto
 ARGS ?=
 PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py tests/gateway/test_forward_silence.py \
+	tests/gateway/test_forward_contract.py tests/gateway/test_forward_station_days.py \
 	tests/gateway/test_windows.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py \
 	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
 	tests/power tests/system

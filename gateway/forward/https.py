@@ -6,6 +6,7 @@
     409                           it has this document already: delivered
     408, 425, 429, 5xx            not now: tried again, not before Retry-After says
     401, 403, 407                 it does not let us in: token_file, certificate, permission
+    404, 405, 410                 nobody takes documents at this address: url (decision 0013)
     400 about a certificate       the same: what nginx says instead of a TLS alert
     3xx                           never followed: a document must not go where nobody configured it to go
     any other 4xx                 it will never take this document: parked
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 SOON = (408, 425, 429)
 LET_IN = (401, 403, 407)
+NO_PLACE = (404, 405, 410)
 PRINTABLE = r"[\x21-\x7e]+"
 SAID_LENGTH_MAX = 120  # characters of an answer that are shown to a person
 
@@ -120,6 +122,9 @@ def _told(answer: Answer, server: str, document: Document, token: str) -> Destin
         return Refused(f"{what}. Correct cert_file and key_file.")
     if status in LET_IN:
         return Refused(f"{server} refused us: it answers {said}. Correct token_file, or ask its people.")
+    if status in NO_PLACE:
+        what = f"{server} answers {said}: nobody takes documents at this address"
+        return Refused(f"{what}. Correct url, or ask its people. All of them wait until then.")
     if status in SOON or status >= 500:
         return Unreachable(f"{server} answers {said}. Trying again.", _retry_after_s(answer.headers))
     if 300 <= status < 400:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from gateway.errors import DestinationError, JournalError, Refused, Rejected, Unreachable
+from gateway.errors import DestinationError, GatewayError, JournalError, Refused, Rejected, Unreachable
 from gateway.forward.port import Destination, Document, Outbox
 
 UNEXPECTED_MAX = 10
@@ -232,7 +232,7 @@ class Worker:
 
     def _note(self, error: Exception) -> None:
         if self.counters.last_error != str(error):
-            unexpected = None if isinstance(error, DestinationError) else error
+            unexpected = None if isinstance(error, GatewayError) else error
             log.warning("%s: %s", self.id, error, exc_info=unexpected)
         self.counters.connected = False
         self.counters.refused = isinstance(error, Refused)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any, TypeVar
 
 import asyncssh
 
@@ -15,6 +18,7 @@ from gateway.config_model import FtpDestination as FtpSettings
 from gateway.config_model import FtpsDestination as FtpsSettings
 from gateway.config_model import MqttDestination as MqttSettings
 from gateway.config_model import SftpDestination as SftpSettings
+from gateway.forward import directory
 from gateway.forward.directory import DirectoryDestination
 from gateway.forward.files import temporary_name
 from gateway.forward.ftp import FtpDestination
@@ -35,6 +39,8 @@ T0 = 1_774_371_600_000  # 2026-03-25 00:00:00 GMT+7
 FOLDER = "NUO001/2026/03/25"
 FULL_BYTES = 300  # no file grows beyond, on a full server
 TOPIC = "quantrac/LCa/DEMO/NUO001/window"
+
+T = TypeVar("T")
 
 
 def document(i: int, message: bool = False, body: bytes = b"", attempts: int = 0) -> Document:
@@ -135,6 +141,7 @@ class Rig:
     fills = False  # fill() and make_room()
     denies = False  # deny_writing() and allow()
     renames = False  # deny_renaming() and allow()
+    slow_refusal = False  # the server takes its time to say that a password is wrong
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -163,6 +170,22 @@ class Rig:
     async def server_up(self) -> None: ...
 
     async def server_down(self) -> None: ...
+
+    def break_after(self, bytes_more: int) -> None:
+        """Every connection is reset after so many more bytes towards the server."""
+        assert self.proxy
+        self.proxy.cut_after = bytes_more
+
+    def mend(self) -> None:
+        """Nothing is cut any more."""
+        assert self.proxy
+        self.proxy.cut_after = self.proxy.cut_back_after = None
+
+    async def break_off(self, destination: Destination, stop: Callable[[], Awaitable[None]]) -> None:
+        """Nothing that this destination did not send yet is sent; `stop` ends whoever uses it."""
+        assert self.proxy
+        self.proxy.reset()
+        await stop()
 
     async def fill(self) -> None:
         """The server's disk takes no more."""
@@ -209,11 +232,57 @@ class Rig:
         return {**common, **more}
 
 
+class BreakingDisk:
+    """The `os` of gateway.forward.directory, all of whose calls fail after `calls_left` more."""
+
+    def __init__(self) -> None:
+        self.calls_left: int | None = None
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(os, name)
+        if name not in ("open", "fsync", "fstat", "replace"):
+            return real
+
+        def call(*args: object) -> object:
+            if self.calls_left is not None:
+                if self.calls_left <= 0:
+                    raise OSError(errno.EIO, "broken by a test")
+                self.calls_left -= 1
+            return real(*args)
+
+        return call
+
+
 class DirectoryRig(Rig):
     """The disk is this process's own."""
 
     network = False
     fills = denies = renames = True
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.disk = BreakingDisk()
+
+    async def server_up(self) -> None:
+        setattr(directory, "os", self.disk)  # noqa: B010 (a module's own name)
+
+    async def server_down(self) -> None:
+        setattr(directory, "os", os)  # noqa: B010
+
+    def break_after(self, bytes_more: int) -> None:
+        self.disk.calls_left = bytes_more % 12  # some more than a file takes
+
+    def mend(self) -> None:
+        self.disk.calls_left = None
+
+    async def break_off(self, destination: Destination, stop: Callable[[], Awaitable[None]]) -> None:
+        """A helper thread that is at work ends with its process."""
+        self.disk.calls_left = 0
+        await stop()
+        assert isinstance(destination, DirectoryDestination)
+        await asyncio.to_thread(destination._lock.acquire)
+        destination._lock.release()
+        self.mend()
 
     async def fill(self) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, resource.RLIM_INFINITY))
@@ -348,8 +417,8 @@ class MqttRig(Rig):
     def seen(self) -> list[bytes]:
         return [body for topic, body in self.subscriber.messages if topic == TOPIC]
 
-    async def arrived(self, bodies: set[bytes]) -> bool:
-        return await asyncio.to_thread(self.subscriber.wait_for, bodies)
+    async def arrived(self, bodies: set[bytes], timeout_s: float = 30.0) -> bool:
+        return await asyncio.to_thread(self.subscriber.wait_for, bodies, timeout_s)
 
 
 class FtpRig(Rig):
@@ -360,6 +429,7 @@ class FtpRig(Rig):
     passwords = True
     fills = denies = renames = True
     server_class: type[FtpServer] = Vsftpd
+    slow_refusal = True
     tls = ""
     switches: tuple[str, ...] = ()
 
@@ -403,6 +473,7 @@ class ProFtpRig(FtpRig):
     """A file that may not grow any more would kill this server's session; its own limit says so."""
 
     server_class = ProFtpd
+    slow_refusal = False
 
     async def fill(self) -> None:
         await asyncio.to_thread(self.server.set, *self.switches, "full")
@@ -450,18 +521,23 @@ RIGS = {
 }
 
 
-def run_with(kind: str, folder: Path, case) -> None:
+def run_rig(rig_class: type[Rig], folder: Path, case: Callable[[Any], Awaitable[T]]) -> T:
     """Run `await case(rig)` with the rig's server up."""
 
-    async def main() -> None:
-        rig = RIGS[kind](folder)
+    async def main() -> T:
+        rig = rig_class(folder)
         await rig.start()
         try:
-            await case(rig)
+            return await case(rig)
         finally:
             await rig.stop()
 
-    asyncio.run(main())
+    return asyncio.run(main())
+
+
+def run_with(kind: str, folder: Path, case: Callable[[Any], Awaitable[T]]) -> T:
+    """The same, for a kind by its name."""
+    return run_rig(RIGS[kind], folder, case)
 
 
 def open_files() -> int:

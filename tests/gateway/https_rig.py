@@ -82,7 +82,7 @@ class HttpsRig(Rig):
     def seen(self) -> list[bytes]:
         return list(self.store.documents.values())
 
-    async def arrived(self, bodies: set[bytes]) -> bool:
+    async def arrived(self, bodies: set[bytes], timeout_s: float = 0.0) -> bool:
         return bodies <= set(self.seen())
 
 

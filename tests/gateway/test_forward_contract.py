@@ -1,6 +1,7 @@
 """One set of cases that every destination passes, against real servers.
 
 A new kind of destination is one Rig in forward_rig.py; which cases it takes part in, the rig's switches say.
+A link that dies without a word is in test_forward_silence.py.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ RENAMES = [kind for kind, rig in RIGS.items() if rig.renames]
 SAYS_FULL = [kind for kind in FILLS if kind in NETWORK and kind in FILES]
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 CUTS = 200 if LONG else 16  # places in each direction at which one upload is cut
-# How long a link is dead, and how long a confirmation is waited for: as in the field, or scaled down.
-OUTAGES_S = [(40.0, 30.0), (150.0, 30.0)] if LONG else [(0.8, 2.0), (5.0, 2.0)]
 BACKLOG = 2016 if LONG else 200  # documents; 2,016 are a week
 
 
@@ -335,11 +334,13 @@ def test_a_peer_at_one_byte_a_second(kind, tmp_path):
         rig.proxy.bytes_s = 1
         assert "did not answer in time" in await refuses(destination, rig, Unreachable)
         await destination.close()
+        rig.proxy.reset()  # or the broker gets that CONNECT late, and drops the next client of its name
         rig.proxy.bytes_s = None
         await destination.deliver(rig.document(0))
         rig.proxy.bytes_s = 1
         with pytest.raises(Unreachable, match=None if rig.message else "in time"):  # a broker may end it
             await destination.deliver(rig.document(1))
+        rig.proxy.reset()
         rig.proxy.bytes_s = None
         await destination.close()
         if not rig.message:
@@ -413,41 +414,6 @@ def test_a_server_that_never_says_a_word(kind, tmp_path):
         rig.proxy.swallow = False
         await destination.close()
         await rig.destination().deliver(rig.document(0))
-
-    run_with(kind, tmp_path, case)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", NETWORK)
-@pytest.mark.parametrize(("outage_s", "timeout_s"), OUTAGES_S, ids=["short", "long"])
-def test_a_link_that_dies_silently_delivers_nothing(kind, tmp_path, outage_s, timeout_s):
-    """Bytes go into a dead link without an error, and a reset ends it: nothing counts as delivered, all of it
-    comes afterwards.
-    """
-
-    async def case(rig: Rig) -> None:
-        outbox = MemoryOutbox()
-        one = worker(rig.destination(timeout_s=timeout_s), outbox)
-        task = asyncio.create_task(one.run())
-        outbox.put(rig.document(0))
-        await outbox.drained.wait()
-        rig.proxy.swallow = True
-        for i in range(1, 6):
-            outbox.put(rig.document(i))
-        await asyncio.sleep(outage_s)
-        while one.counters.failed == 0:
-            await asyncio.sleep(0.01)
-        assert outbox.delivered_ids == [1]
-        assert one.counters.connected is False and one.counters.oldest_unsent_ms == rig.document(1).at_ms
-        await rig.proxy.stop()  # the reset that ends such an outage
-        rig.proxy.swallow = False
-        await rig.proxy.start()
-        await asyncio.wait_for(outbox.drained.wait(), 60)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        bodies = [rig.document(i).body for i in range(6)]
-        assert set(await settled(rig, bodies)) == set(bodies)
-        assert outbox.delivered_ids == [1, 2, 3, 4, 5, 6]
 
     run_with(kind, tmp_path, case)
 

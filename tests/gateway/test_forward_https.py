@@ -217,7 +217,7 @@ def test_a_renewed_certificate_of_the_same_authority_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"host": "other.example.org"}, "not valid for '127.0.0.1'"),
+        ({"hosts": ("other.example.org",)}, "not valid for '127.0.0.1'"),
         ({"ends": datetime.timedelta(days=-1)}, "certificate has expired"),
         ({"client": True}, "unsuitable certificate purpose"),
     ],
@@ -344,8 +344,8 @@ def test_a_token_is_in_no_sentence_and_no_log(tmp_path, caplog):
 
 STATUSES = [
     *((status, Unreachable) for status in (408, 425, 429, 500, 502, 503, 504, 507, 599)),
-    *((status, Refused) for status in (401, 403, 407, 300, 301, 302, 303, 304, 307, 308)),
-    *((status, Rejected) for status in (400, 402, 404, 405, 410, 413, 415, 422, 431, 451)),
+    *((status, Refused) for status in (401, 403, 407, 404, 405, 410, 300, 301, 302, 303, 304, 307, 308)),
+    *((status, Rejected) for status in (400, 402, 413, 415, 422, 431, 451)),
     *((status, None) for status in (200, 201, 202, 204, 206, 409)),
 ]
 
@@ -385,6 +385,36 @@ def test_a_full_server_and_one_that_denies_hold_everything_until_they_take_it(ki
         assert rig.seen() == [one.body for one in documents]
 
     run(HTTPS_RIGS[kind], tmp_path, case)
+
+
+def test_a_wrong_address_parks_nothing_and_holds_everything_until_it_is_right(tmp_path):
+    """As nginx itself says it (404, and 405 from a page)."""
+
+    async def case(rig: HttpsRig) -> None:
+        await rig.server_down()
+        page = rig.server.folder / "v1" / "page.html"
+        page.parent.mkdir()
+        page.write_text("where people read")
+        rig.server.more = (
+            f"location /v1/wrong {{ return 404; }} location = /v1/page.html {{ root {rig.server.folder}; }}"
+        )
+        await rig.server_up()
+        for path, status in (("wrong", 404), ("page.html", 405)):
+            outbox = MemoryOutbox([rig.document(i) for i in range(3)])
+            url = f"https://127.0.0.1:{rig.proxy.port}/v1/{path}"
+            one = worker(rig.destination(url=url), outbox)
+            task = asyncio.create_task(one.run())
+            while one.counters.failed < 3:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            said = one.counters.last_error
+            assert f"answers {status}" in said and "Correct url" in said and one.counters.refused
+            assert outbox.parked == {} and outbox.delivered_ids == []
+            await drain(rig.destination(), outbox)
+            assert outbox.delivered_ids == [1, 2, 3]
+
+    run(HttpsRig, tmp_path, case)
 
 
 def test_a_document_too_large_for_nginx_is_parked_and_the_next_goes(tmp_path):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.config_model import MqttDestination as MqttSettings
-from gateway.errors import Refused, Rejected
+from gateway.errors import Refused, Rejected, Unreachable
 from gateway.forward.mqtt import V5, V311, MqttDestination
 from gateway.forward.port import Document
 from simulator.broker import Broker
@@ -75,6 +75,32 @@ def test_reconnecting_leaks_nothing(tmp_path):
             await destination.close()
         await asyncio.sleep(0.1)
         assert open_files() <= before + 2
+
+    run_with("mqtt", tmp_path, case)
+
+
+def test_a_connection_given_up_that_arrives_late_takes_our_place_and_nothing_is_lost(tmp_path):
+    """A broker drops whoever is there when the same client comes again: here, what came too slowly before."""
+
+    async def case(rig: Rig) -> None:
+        rig.proxy.bytes_s = 0.4
+        impatient = rig.destination(connect_timeout_s=0.5)
+        with pytest.raises(Unreachable, match="in time"):
+            await impatient.deliver(rig.document(0))
+        rig.proxy.bytes_s = None  # the rest of its CONNECT passes when the byte under way has
+        outbox, count = MemoryOutbox(), 0
+        task = asyncio.create_task(worker(rig.destination(), outbox).run())
+        log = rig.server.folder / "mosquitto.log"
+        while "already connected, closing old connection" not in log.read_text() or count < 50:
+            outbox.put(rig.document(count))
+            count += 1
+            await asyncio.sleep(0.02)
+        await asyncio.wait_for(outbox.drained.wait(), 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        bodies = [rig.document(i).body for i in range(count)]
+        assert await rig.arrived(set(bodies))
+        assert list(dict.fromkeys(rig.seen())) == bodies
 
     run_with("mqtt", tmp_path, case)
 
@@ -255,7 +281,9 @@ def test_who_cannot_prove_what_he_is(tmp_path):
 def test_a_broker_with_another_name_is_refused(tmp_path):
     async def case(rig: MqttTlsRig) -> None:
         await rig.server_down()
-        rig.server.cert_file, rig.server.key_file = rig.authority.issue("broker", host="other.example.org")
+        rig.server.cert_file, rig.server.key_file = rig.authority.issue(
+            "broker", hosts=("other.example.org",)
+        )
         await rig.server_up()
         assert "not valid for '127.0.0.1'" in await refused(rig, rig.document(0))
 

@@ -1,178 +1,86 @@
-"""Promise 3: nothing appears twice at a destination, nothing partial under a final name, oldest first.
+"""Promise 3: nothing is missing, nothing twice, nothing partial, oldest first, at every kind of destination.
 
-Random cuts anywhere between the first byte and the marking, and repeated runs of a gateway that forgot
-everything but its outbox. Control: the same with a random file name, which this test must catch.
+QUANTRAC_SEEDS schedules (fault_schedule.py), shared out among the kinds; a kind's server is started once.
+Controls, each of which the same rules must find: a random file name at each try; a forwarder that marks
+before the confirmation; one that goes newest first; one that writes the final name directly.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
+from collections import Counter
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from gateway.errors import JournalError
-from gateway.forward.port import Document
-from gateway.forward.worker import Worker
-from tests.gateway.forward_rig import (
-    AsyncSshRig,
-    FtpRig,
-    FtpsRig,
-    MemoryOutbox,
-    NoOverwriteRig,
-    OldSftpRig,
-    Rig,
-    worker,
-)
+from gateway.forward import directory, ftp, sftp
+from tests.gateway.fault_schedule import KINDS, play
+from tests.gateway.forward_rig import Rig, run_rig
+from tests.gateway.wrong_forwarders import Hopeful, NewestFirst, RandomName
 
 SEEDS = int(os.environ.get("QUANTRAC_SEEDS", "200"))
-BATCHES = 12
-DOCUMENTS = 4
+FILES = ["directory", "openssh", "ftp-vsftpd", "ftps-proftpd"]
+CONTROL_SEEDS = range(20)
 
 
-class CuttingOutbox(MemoryOutbox):
-    """Now and then the power goes just before or just after the marking."""
+def run(
+    kind: str, folder: Path, seeds: range, **control: object
+) -> tuple[Counter[str], dict[int, list[str]]]:
+    """What happened over these schedules, up to the first in which something was wrong."""
+    total: Counter[str] = Counter()
+    wrong: dict[int, list[str]] = {}
 
-    def __init__(self, documents: list[Document], random: Random):
-        super().__init__(documents)
-        self._random = random
+    async def case(rig: Rig) -> None:
+        for seed in seeds:
+            seen = await play(rig, seed, **control)
+            total.update(seen.counts)
+            total.update(seen.faults)
+            if seen.wrong:
+                wrong[seed] = seen.wrong
+                return
 
-    async def delivered(self, ids: list[int]) -> None:
-        cut = self._random.random()
-        if cut < 0.15:
-            raise JournalError("cut before the mark.")
-        await super().delivered(ids)
-        if cut > 0.9:
-            raise JournalError("cut after the mark.")
-
-
-class RandomName:
-    """The control: a new name at each try."""
-
-    def __init__(self, destination, random: Random):
-        self.in_flight_max = destination.in_flight_max
-        self.close = destination.close
-        self._destination, self._random = destination, random
-
-    async def deliver(self, document: Document) -> None:
-        name = document.name.replace("DEMO", f"D{self._random.randrange(1000):03d}")
-        await self._destination.deliver(document._replace(name=name))
+    run_rig(KINDS[kind], folder, case)
+    return total, wrong
 
 
-class Found(AssertionError):
-    """The promise was broken."""
+@pytest.mark.timeout(max(120, 2 * SEEDS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_missing_nothing_twice_nothing_partial_oldest_first(kind, tmp_path):
+    first = list(KINDS).index(kind)
+    seeds = range(first, SEEDS, len(KINDS))
+    total, wrong = run(kind, tmp_path, seeds)
+    print(kind, len(seeds), dict(total))
+    assert not wrong, wrong
+    assert total["tries"] > total["windows"] > 0  # the faults did happen
+    assert total["left"] == 0
 
 
-def look(province: Path, bodies: list[bytes]) -> list[bytes]:
-    """All visible files, checked: whole, and each body once."""
-    seen = []
-    for path in sorted(province.rglob("*.txt")):
-        try:
-            seen.append(path.read_bytes())
-        except FileNotFoundError:
-            pass  # being replaced just now
-    if any(body not in bodies for body in seen):
-        raise Found("a partial file is visible under a final name")
-    if len(set(seen)) != len(seen):
-        raise Found("a document is visible twice")
-    if seen != bodies[: len(seen)]:
-        raise Found("not oldest first")
-    return seen
+# Controls ---------------------------------------------------------------------------------------------------
 
 
-async def watched(observe) -> None:
-    """Where the server does not call us at each of its steps, we look as often as we can."""
-    while True:
-        observe()
-        await asyncio.sleep(0.001)
+def found(kind: str, folder: Path, **control: object) -> str:
+    _, wrong = run(kind, folder, CONTROL_SEEDS, patience_s=3.0, **control)
+    return "; ".join(said for all_of_it in wrong.values() for said in all_of_it)
 
 
-async def schedule(rig: Rig, seed: int, control: bool) -> dict[str, int]:
-    """One seeded schedule of faults over DOCUMENTS documents; raises Found."""
-    random = Random(seed)
-    documents = [
-        rig.document(i, body=f"{seed}.{i} ".encode() * random.randrange(50, 800)) for i in range(DOCUMENTS)
-    ]
-    documents = [one._replace(folder=f"{seed}") for one in documents]
-    bodies = [one.body for one in documents]
-    province = rig.province / str(seed)
-    outbox = CuttingOutbox(documents, random)
-    wrong: list[Exception] = []
-
-    def observe() -> None:
-        try:
-            look(province, bodies)
-        except Found as found:
-            wrong.append(found)
-
-    calls = hasattr(rig.server, "observe")
-    if calls:
-        rig.server.observe = observe
-        rig.server.renamed.clear()
-    watch = asyncio.create_task(watched(observe) if not calls else asyncio.sleep(0))
-    runs = 0
-    while outbox.waiting:
-        runs += 1
-        destination = RandomName(rig.destination(), random) if control else rig.destination()
-        one: Worker = worker(destination, outbox, seed)
-        if runs < 8:
-            rig.proxy.cut_after = random.randrange(0, 12_000) if random.random() < 0.7 else None
-        task = asyncio.create_task(one.run())
-        try:  # a run ends by a kill at a random moment, or when all is done
-            await asyncio.wait_for(outbox.drained.wait(), random.uniform(0.01, 0.15) if runs < 8 else 30)
-        except TimeoutError:
-            pass
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        rig.proxy.cut_after = None
-    watch.cancel()
-    if calls:
-        rig.server.observe = lambda: None
-    if wrong:
-        raise wrong[0]
-    if look(province, bodies) != bodies:
-        raise Found("what is visible is not what was queued")
-    if calls and list(dict.fromkeys(rig.server.renamed)) != [one.name for one in documents] and not control:
-        raise Found("not oldest first")
-    assert not list(province.rglob("*.part"))
-    return {"runs": runs, "renames": len(rig.server.renamed) if calls else 0}
+@pytest.mark.parametrize("kind", FILES)
+def test_control_a_random_file_name_is_caught(kind, tmp_path):
+    assert "was never queued" in found(kind, tmp_path, make=RandomName)
 
 
-def play(rig_class: type[Rig], folder: Path, seeds: range, control: bool = False) -> dict[str, int]:
-    totals = {"runs": 0, "renames": 0, "found": 0}
-
-    async def main() -> None:
-        rig = rig_class(folder)
-        await rig.start()
-        try:
-            for seed in seeds:
-                try:
-                    counted = await schedule(rig, seed, control)
-                except Found as found:
-                    if not control:
-                        raise Found(f"seed {seed}: {found}") from found
-                    totals["found"] += 1
-                else:
-                    totals["runs"] += counted["runs"]
-                    totals["renames"] += counted["renames"]
-        finally:
-            await rig.stop()
-
-    asyncio.run(main())
-    return totals
+@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https"])
+def test_control_a_mark_before_the_confirmation_is_caught(kind, tmp_path):
+    said = found(kind, tmp_path, make=Hopeful)
+    assert "too early" in said or "missing" in said
 
 
-@pytest.mark.timeout(max(120, SEEDS))
-@pytest.mark.parametrize("batch", range(BATCHES))
-def test_nothing_twice_nothing_partial_oldest_first(tmp_path, batch):
-    rig = (AsyncSshRig, FtpRig, OldSftpRig, NoOverwriteRig, AsyncSshRig, FtpsRig)[batch % 6]
-    seeds = range(batch * SEEDS // BATCHES, (batch + 1) * SEEDS // BATCHES)
-    totals = play(rig, tmp_path, seeds)
-    assert totals["runs"] > len(seeds)  # the faults did happen: some schedules needed several runs
+@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https"])
+def test_control_newest_first_is_caught(kind, tmp_path):
+    assert "not oldest first" in found(kind, tmp_path, outbox_class=NewestFirst)
 
 
-def test_control_a_random_file_name_is_caught(tmp_path):
-    assert play(AsyncSshRig, tmp_path / "sftp", range(12), control=True)["found"] > 0
-    assert play(FtpRig, tmp_path / "ftp", range(12), control=True)["found"] > 0
+@pytest.mark.parametrize("kind", FILES)
+def test_control_a_file_written_under_its_final_name_is_caught(kind, tmp_path, monkeypatch):
+    for module in (directory, ftp, sftp):
+        monkeypatch.setattr(module, "temporary_name", lambda name, token="": name)
+    assert "is written under its final name" in found(kind, tmp_path)

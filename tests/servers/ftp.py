@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from tests.servers.certificate import HOSTS, write_certificate
+from tests.servers.certificates import HOSTS, Authority, write_self_signed
 from tests.servers.process import Server, free_port, free_ports
 
 DATA_PORTS = 12  # a session that was cut may still hold one
@@ -37,14 +37,16 @@ class FtpServer:
 
     def new_certificate(self, hosts: tuple[str, ...] = HOSTS) -> None:
         """Another identity, from the next start on."""
-        write_certificate(self.cert, self.key, hosts)
+        write_self_signed(self.cert, self.key, hosts)
 
     def sign_certificate(self, hosts: tuple[str, ...] = HOSTS) -> None:
         """The same, signed by an authority that the client trusts."""
-        write_certificate(self.cert, self.key, hosts, self.ca_file)
+        authority = Authority(self.folder / "authority")
+        self.cert, self.key = authority.issue("department", hosts)
+        shutil.copy(authority.ca_file, self.ca_file)
 
     def start(self) -> None:
-        self._server = Server(self._command(), self.port, self.folder / "server.log", self.host)
+        self._server = Server(self._command(), self.port, self.folder / "server.log")
         self._server.start()
 
     def stop(self) -> None:

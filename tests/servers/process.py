@@ -1,4 +1,4 @@
-"""Starting a server process and waiting until its port answers."""
+"""Starting a server process and waiting until it listens."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def free_port() -> int:
 
 
 def free_ports(count: int, host: str = "127.0.0.1", also: str = "127.0.0.2") -> range:
-    """Ports in a row that nobody uses just now, below those that the system gives to outgoing connections:
-    one of those could be taken while a server restarts, even by the connection that asks whether it is up.
+    """Ports in a row that nobody uses just now, below those that the system gives away by itself: one of
+    those could be taken by another test's listener while a server restarts.
     """
     while True:
         ports = range(start := random.randrange(11_000, 32_000), start + count)
@@ -48,35 +48,34 @@ def program(name: str, package: str) -> str:
 class Server:
     """A server process in a session of its own; `stop()` ends it and all its children."""
 
-    def __init__(self, command: list[str], port: int, log: Path, host: str = "127.0.0.1"):
+    def __init__(self, command: list[str], port: int, log: Path):
         # A file that may not grow any more is an error for the server (EFBIG), not its end: see limit_files.
         self.command = ["env", "--ignore-signal=XFSZ", *command]
-        self.port, self.host = port, host
+        self.port = port
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return when the port answers."""
+        """Return when the process listens: that somebody answers at its port need not mean that it does."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         end = time.monotonic() + START_S_MAX
-        while True:
-            try:
-                socket.create_connection((self.host, self.port), timeout=1).close()
-                return
-            except OSError:
-                ended = self.process.poll() is not None
-                assert not ended and time.monotonic() < end, f"{self.command[2]}: {self.log.read_text()}"
-                time.sleep(0.02)
+        while not _listen([self.process.pid, *_descendants(self.process.pid)], self.port):
+            ended = self.process.poll() is not None
+            assert not ended and time.monotonic() < end, f"{self.command[2]}: {self.log.read_text()}"
+            time.sleep(0.01)
 
     def limit_files(self, bytes_max: int | None) -> None:
         """As if the disk were full: no file may grow beyond this any more; None takes it back."""
         assert self.process is not None
         for pid in [self.process.pid, *_descendants(self.process.pid)]:
             soft = resource.RLIM_INFINITY if bytes_max is None else bytes_max
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+            try:
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+            except (ProcessLookupError, PermissionError):
+                pass  # it ended, or is the part of sshd that has let nobody in yet: it has another user
 
     def stop(self) -> None:
         """End it and every child, and every connection with them."""
@@ -95,6 +94,21 @@ class Server:
                 pass
         self.process.wait(timeout=STOP_S_MAX)
         self.process = None
+
+
+def _listen(pids: list[int], port: int) -> bool:
+    """Whether one of these processes listens on the port."""
+    tables = [Path(f"/proc/self/net/{name}") for name in ("tcp", "tcp6")]  # tcp6: where there is IPv6
+    lines = [line.split() for table in tables if table.exists() for line in table.open()]
+    wanted = {f"socket:[{one[9]}]" for one in lines if one[3] == "0A" and one[1].endswith(f":{port:04X}")}
+    return bool(wanted) and any(_open_files(pid) & wanted for pid in pids)
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    except FileNotFoundError:
+        return set()  # one was closed, or the process ended, while we looked
 
 
 def _descendants(pid: int) -> list[int]:

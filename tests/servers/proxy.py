@@ -27,6 +27,7 @@ class CuttingProxy:
         self.cuts = self.sent = self.came = 0
         self._servers: list[asyncio.Server] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -42,7 +43,7 @@ class CuttingProxy:
     async def stop(self) -> None:
         for server in self._servers:
             server.close()
-        self._reset()
+        self.reset()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -52,13 +53,15 @@ class CuttingProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(self.to, target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            self._writers.discard(writer)
             writer.transport.abort()
             self._tasks.discard(task)
             return
-        self._writers |= {writer, far_writer}
+        self._writers.add(far_writer)
         try:
             await asyncio.gather(self._pump(reader, far_writer, True), self._pump(far_reader, writer, False))
         except (OSError, asyncio.CancelledError):
@@ -71,7 +74,7 @@ class CuttingProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: bool) -> None:
         while data := await reader.read(65536):
-            if self.swallow:
+            if self.swallow or writer in self._forgotten:
                 continue
             data, cut = self._until_cut(data, there)
             if self.bytes_s is None:
@@ -81,7 +84,7 @@ class CuttingProxy:
                 await self._slowly(writer, data)
             if cut:
                 self.cuts += 1
-                self._reset()
+                self.reset()
                 return
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()  # the other direction may go on: FTP ends its files like this
@@ -103,7 +106,12 @@ class CuttingProxy:
             writer.write(bytes([byte]))
             await writer.drain()
 
-    def _reset(self) -> None:
+    def forget(self) -> None:
+        """Connections under way pass nothing on any more, and nobody is told; new ones work."""
+        self._forgotten |= self._writers
+
+    def reset(self) -> None:
+        """All connections under way end by a reset; what they held is gone."""
         for writer in self._writers:
             raw = writer.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0:

@@ -11,6 +11,8 @@ Rule 3: a checkpoint's key is "checkpoint/<station>/<entries>". For a file desti
         signed note itself, in the folder of that day. Its name is made as the provincial file's, with "-" for
         "_": it cannot contain _<station>_, so the receiving software does not see it; and should one look at
         all names, it sorts before every provincial file of the station and moves no "newest processed".
+        The same holds for what is public (gateway/public.py), "public/<station>/<stamp>/<revision>": a side
+        file for each stamp and revision (decisions/0012).
 Rule 4: a channel that never had a number is left out of a file (the format has no way to say "none" that
         the receiver does not read as 0), and stands in a message with value null. A file without any line
         is not sent.
@@ -25,12 +27,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.config import FileDestination, HttpsDestination, MqttDestination
+from gateway.public import public_message
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
 from gateway.windows import OFF
 
 if TYPE_CHECKING:
-    from gateway.config import Config, Destination
+    from gateway.config import Config, Destination, Station
     from gateway.windows import Window
 
 FIRST_REVISION = 1
@@ -62,6 +65,8 @@ def documents(config: Config, windows: Iterable[Window], checkpoint: bytes = b""
                 draft = _window_draft(config, destination, label_ms, revision, group, checkpoint)
                 if draft is not None:
                     drafts.append(draft)
+            if "public" in destination.send:
+                drafts += _public_drafts(config, destination, label_ms, revision, group, checkpoint)
     return drafts
 
 
@@ -89,6 +94,31 @@ def _window_draft(
     return Draft(destination.id, key, "windows", name, "", label_ms, body)
 
 
+def _public_drafts(
+    config: Config,
+    destination: Destination,
+    label_ms: int,
+    revision: int,
+    group: list[Window],
+    checkpoint: bytes,
+) -> list[Draft]:
+    body = public_message(config, group, revision, checkpoint)
+    if body is None:
+        return []
+    station, folder = config.station, ""
+    name = _name(config, destination, "public", f"{stamp(label_ms)}/{revision}")
+    if isinstance(destination, FileDestination):
+        name = f"{_side_stem(station, label_ms)}-{revision}.public.json"
+        folder = provincial.folder(destination.layout, station, label_ms)
+    key = f"public/{station.code}/{stamp(label_ms)}/{revision}"
+    return [Draft(destination.id, key, "public", name, folder, label_ms, body)]
+
+
+def _side_stem(station: Station, at_ms: int) -> str:
+    """How the name of a side file begins (rule 3)."""
+    return provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
+
+
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
     """A checkpoint of so many entries, signed at `at_ms`, for those who asked for them (rule 3)."""
     station = config.station
@@ -98,8 +128,7 @@ def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) 
         if "checkpoints" not in destination.send:
             continue
         if isinstance(destination, FileDestination):
-            stem = provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
-            name, body = f"{stem}-{size}.checkpoint", checkpoint
+            name, body = f"{_side_stem(station, at_ms)}-{size}.checkpoint", checkpoint
             folder = provincial.folder(destination.layout, station, at_ms)
         else:
             name, folder = _name(config, destination, "checkpoints", str(size)), ""

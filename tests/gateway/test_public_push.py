@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -22,12 +23,15 @@ from gateway.journal.outbox import JournalOutbox
 from gateway.reports import provincial
 from gateway.windows import OFF
 from protocol import quality
+from simulator.modbus_load import serve
+from tests.gateway import app_rig as rig
 from tests.gateway.app_rig import until
 from tests.gateway.forward_rig import MqttRig
 from tests.gateway.journal_rig import opened
 from tests.gateway.public_rig import FIVE_MIN_MS, PUBLIC, group, public_config
 from tests.gateway.receiver import Receiver
 from tests.gateway.test_provincial import T0
+from tools.demo.site import table
 
 LOCAL = '[[destination]]\nid = "local"\nkind = "directory"\npath = "sent"\nlayout = "date"\n'
 BROKER = '[[destination]]\nid = "broker"\nkind = "mqtt"\nhost = "127.0.0.1"\n'
@@ -200,3 +204,46 @@ def test_nothing_is_pushed_before_it_is_as_old_as_was_agreed(tmp_path):
             await journal.close(timeout_s=2.0)
 
     asyncio.run(story())
+
+
+def test_a_whole_gateway_shows_and_pushes_what_was_agreed_and_nothing_else(tmp_path):
+    async def story(modbus_port: int) -> None:
+        mono_ms = time.monotonic_ns() // 1_000_000
+        clock = tmp_path / "clock.json"
+        clock.write_text(json.dumps({"segments": [[mono_ms, T0, 60]]}))  # a window each second
+        config = rig.write_config(
+            tmp_path, rig.bus("tank", f"modbus-tcp://127.0.0.1:{modbus_port}"),
+            rig.bus_channel("Flow", "tank", 0, poll_ms=6000, limits={"max": 1e9, "basis": "permit 7"}),
+            rig.bus_channel("Level", "tank", 2, poll_ms=6000),
+            table("[public]", {"channels": ["Flow"], "title": "Suối"}),
+            table("[[destination]]", {
+                "id": "folder", "kind": "directory", "path": "sent", "send": ["public"],
+            }),
+            window_minutes=1,
+        )  # fmt: skip
+        async with rig.running(config, clock) as gateway:
+            files = await until(lambda: len(found := sent(tmp_path)) >= 3 and found)
+            page = await until(lambda: shown(gateway))
+            assert page["title"] == "Suối" and list(page["channels"]) == ["Flow"]
+            assert page["channels"]["Flow"]["limits"] == {"min": None, "max": 1e9, "basis": "permit 7"}
+            status, table_text = await gateway.get("/public.csv")
+            assert status == 200 and ",Flow," in table_text and "Level" not in table_text + json.dumps(page)
+            assert await gateway.stop() == 0
+        for path in files:
+            text = path.read_text("utf-8")
+            pushed = json.loads(text)
+            assert list(pushed["channels"]) == ["Flow"] and "Level" not in text
+            place = page["windows"]["t"].index(pushed["t"])
+            assert pushed["windows"]["values"]["Flow"] == [page["windows"]["values"]["Flow"][place]]
+        assert pushed["checkpoint"].startswith("quantrac/LCa/DEMO/NUO001\n")
+
+    async def shown(gateway: rig.GatewayRun) -> dict | None:
+        page = json.loads((await gateway.get("/public.json"))[1])
+        return page if page["t"] and len(page["windows"]["t"]) >= 3 else None
+
+    with serve(1, 2) as ports:
+        asyncio.run(story(ports[0]))
+
+
+def sent(folder: Path) -> list[Path]:
+    return sorted((folder / "sent").rglob("*.public.json"))

@@ -72,8 +72,10 @@ class PublicPages:
         return made
 
     def _fresh(self, form: str, days: int) -> Made | None:
-        until_s, made = self._made.get((form, days), (0.0, None))
-        return made if self._seconds() < until_s else None
+        now_s = self._seconds()
+        self._made = {key: each for key, each in self._made.items() if now_s < each[0]}
+        found = self._made.get((form, days))
+        return None if found is None else found[1]
 
     async def _make(self, form: str, days: int) -> Made:
         config, checkpoint = self._config, self._journal.checkpoint
@@ -87,7 +89,8 @@ class PublicPages:
                 lines.append(await self._journal.read(_csv_lines, config, start_ms, until_ms))
             else:
                 await self._journal.read(_add, config, start_ms, until_ms, series)
-        return Made.of(b"".join(lines) if form == "csv" else public.page(config, newest, series, checkpoint))
+        body = b"".join(lines) if form == "csv" else public.page(config, newest, series, checkpoint)
+        return await self._journal.read(_made, body)
 
 
 def newest_windows(reader: Reader, config: Config, until_ms: int) -> dict[str, Window]:
@@ -101,6 +104,11 @@ def day(reader: Reader, config: Config, start_ms: int, until_ms: int) -> list[Wi
     """A day's public windows from `start_ms` on, but for those that ended after `until_ms`."""
     found = reader.windows(start_ms, min(start_ms + DAY_MS, until_ms))
     return [window for window in public.agreed(config, found) if window.end_ms <= until_ms]
+
+
+def _made(reader: Reader, body: bytes) -> Made:
+    """The answer. Here, since hashing some MB takes a while, and helper threads may all wait for servers."""
+    return Made.of(body)
 
 
 def _add(reader: Reader, config: Config, start_ms: int, until_ms: int, series: Series) -> None:

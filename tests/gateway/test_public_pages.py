@@ -313,10 +313,10 @@ def test_however_many_ask_it_is_made_once(tmp_path, monkeypatch):
         monkeypatch.setattr(station.journal, "read", counted)
         found = await asyncio.gather(*(station.get("/public.json") for _ in range(20)))
         assert {answer.status for answer in found} == {200} and len({answer.body for answer in found}) == 1
-        assert reads == ["newest_windows", "_add"]
+        assert reads == ["newest_windows", "_add", "_made"]
         station.seconds += public_pages.FRESH_S
         await station.get("/public.json")
-        assert len(reads) == 4
+        assert len(reads) == 6
 
     serving(tmp_path, case)
 
@@ -327,7 +327,7 @@ def test_many_days_take_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
         real, took_s = station.journal.read, 1.0
 
         async def slow(function, *arguments):
-            station.seconds += took_s / 8  # newest_windows and seven days
+            station.seconds += took_s / 9  # newest_windows, seven days and the hash
             return await real(function, *arguments)
 
         monkeypatch.setattr(station.journal, "read", slow)

@@ -120,10 +120,10 @@ class Gateway:
             self.retention,
             self.notices,
         )
-        pages = PublicPages(config, self.journal, clock.now_ms, lambda: clock.mono_ns() / 1e9)
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
-            self.status.current, self.status.problems, exporter(self.status.families), pages.ask,
+            self.status.current, self.status.problems, exporter(self.status.families),
+            PublicPages(config, self.journal, clock.now_ms, lambda: clock.mono_ns() / 1e9).ask,
         )  # fmt: skip
 
     def _documents(self, windows: list[Window]) -> list[Draft]:

@@ -11,8 +11,6 @@ Rule 3: a checkpoint's key is "checkpoint/<station>/<entries>". For a file desti
         signed note itself, in the folder of that day. Its name is made as the provincial file's, with "-" for
         "_": it cannot contain _<station>_, so the receiving software does not see it; and should one look at
         all names, it sorts before every provincial file of the station and moves no "newest processed".
-        The same holds for what is public (gateway/public.py), "public/<station>/<stamp>/<revision>": a side
-        file for each stamp and revision (decisions/0012).
 Rule 4: a channel that never had a number is left out of a file (the format has no way to say "none" that
         the receiver does not read as 0), and stands in a message with value null. A file without any line
         is not sent.
@@ -102,13 +100,16 @@ def _public_drafts(
     group: list[Window],
     checkpoint: bytes,
 ) -> list[Draft]:
+    """What is public of these windows; as a file a side file (rule 3) for each stamp and revision, as what is
+    replaced in place is neither whole nor provable (decisions/0012).
+    """
     body = public_message(config, group, revision, checkpoint)
     if body is None:
         return []
     station, folder = config.station, ""
     name = _name(config, destination, "public", f"{stamp(label_ms)}/{revision}")
     if isinstance(destination, FileDestination):
-        name = f"{_side_stem(station, label_ms)}-{revision}.public.json"
+        name = f"{_side_stem(station, label_ms)}-public-{revision}.json"
         folder = provincial.folder(destination.layout, station, label_ms)
     key = f"public/{station.code}/{stamp(label_ms)}/{revision}"
     return [Draft(destination.id, key, "public", name, folder, label_ms, body)]
@@ -128,7 +129,8 @@ def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) 
         if "checkpoints" not in destination.send:
             continue
         if isinstance(destination, FileDestination):
-            name, body = f"{_side_stem(station, at_ms)}-{size}.checkpoint", checkpoint
+            stem = provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
+            name, body = f"{stem}-{size}.checkpoint", checkpoint
             folder = provincial.folder(destination.layout, station, at_ms)
         else:
             name, folder = _name(config, destination, "checkpoints", str(size)), ""

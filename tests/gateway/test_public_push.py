@@ -51,7 +51,7 @@ def test_every_kind_of_destination_gets_the_same_object(tmp_path):
     local, broker, portal = documents(every_way(tmp_path), group(0), b"a text\n\nsigned\n")
     key = "public/NUO001/20260325000000/1"
     assert local[:6] == (
-        "local", key, "public", "LCa-DEMO-NUO001-20260325000000-1.public.json", "NUO001/20260325", T0,
+        "local", key, "public", "LCa-DEMO-NUO001-20260325000000-public-1.json", "NUO001/20260325", T0,
     )  # fmt: skip
     assert broker[:6] == ("broker", key, "public", TOPIC, "", T0)
     assert portal[:6] == ("portal", key, "public", "LCa/DEMO/NUO001/public/20260325000000/1", "", T0)
@@ -76,7 +76,7 @@ def test_every_revision_of_a_public_channel_goes_out_under_its_own_name(tmp_path
     config = every_way(tmp_path)
     later = documents(config, group(0, cod=17.0, revision=2))
     assert [one.name for one in later] == [
-        "LCa-DEMO-NUO001-20260325000000-2.public.json", TOPIC, "LCa/DEMO/NUO001/public/20260325000000/2",
+        "LCa-DEMO-NUO001-20260325000000-public-2.json", TOPIC, "LCa/DEMO/NUO001/public/20260325000000/2",
     ]  # fmt: skip
     assert documents(config, group(0, revision=2)[2:]) == [], "a revision of what is not public"
 
@@ -246,4 +246,4 @@ def test_a_whole_gateway_shows_and_pushes_what_was_agreed_and_nothing_else(tmp_p
 
 
 def sent(folder: Path) -> list[Path]:
-    return sorted((folder / "sent").rglob("*.public.json"))
+    return sorted((folder / "sent").rglob("*-public-*.json"))

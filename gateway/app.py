@@ -50,6 +50,7 @@ from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
 from gateway.notices import Notices
+from gateway.public_pages import PublicPages
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
@@ -122,6 +123,7 @@ class Gateway:
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
+            PublicPages(config, self.journal, clock.now_ms, lambda: clock.mono_ns() / 1e9).ask,
         )  # fmt: skip
 
     def _documents(self, windows: list[Window]) -> list[Draft]:

@@ -148,7 +148,8 @@ def _destinations(config: Config) -> Iterator[Found]:
             yield (*place, "send"), what, "Leave it; they are sent once a later version makes them."
         if not destination.send:
             yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'
-        if destination.delay_min and isinstance(destination, FileDestination):
+        late_files = destination.delay_min and "windows" in destination.send
+        if late_files and isinstance(destination, FileDestination):
             what = f"'{destination.id}' gets its files {destination.delay_min} minutes late."
             yield (*place, "delay_min"), what, "Leave it out: the department's files are due at once."
         if isinstance(destination, HttpsDestination) and not (

@@ -42,6 +42,7 @@ def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator
     yield from _unique(table)
     yield from _sources(table, parts["channel"])
     yield from _shared(parts)
+    yield from _public(table, parts)
     yield from _files(table, base)
     for index, device in parts["device"].items():
         if isinstance(device.link, TlsListen):
@@ -126,6 +127,28 @@ def _shared(parts: dict[str, Any]) -> Iterator[Found]:
                 what = f"The {resource[0]} {resource[1]} belongs to {owners[resource]} already."
                 yield (key, index, "link"), what, "Give each its own."
             owners.setdefault(resource, f"{key}[{index}]")
+
+
+def _public(table: dict[str, Any], parts: dict[str, Any]) -> Iterator[Found]:
+    """What is public is there, and goes nowhere earlier than it was agreed."""
+    public = parts["public"]
+    if public is None:
+        return
+    known = [item["symbol"] for _, item in _tables(table, "channel") if isinstance(item.get("symbol"), str)]
+    for symbol in public.channels:
+        if symbol not in known:
+            what = f"There is no channel '{symbol}' to be shown."
+            yield ("public", "channels"), what, f"Write symbols of channels: {', '.join(known) or 'none'}."
+    for index, destination in parts["destination"].items():
+        if "public" not in destination.send:
+            continue
+        if not public.channels:
+            what = f"'{destination.id}' gets public data, and no channel is public."
+            instead = 'Write [public] with channels = ["COD"], those that were agreed.'
+            yield ("destination", index, "send"), what, instead
+        elif destination.delay_min < public.delay_min:
+            what = f"'{destination.id}' would get public data before they are {public.delay_min} minutes old."
+            yield ("destination", index, "delay_min"), what, f"Write delay_min = {public.delay_min} here too."
 
 
 def _destination(place: Place, destination: Any) -> Iterator[Found]:

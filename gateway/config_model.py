@@ -20,6 +20,7 @@ from gateway import config_links as links
 from gateway.config_types import (
     BusLink,
     Code,
+    Coordinates,
     DeviceLink,
     FilePath,
     FolderPath,
@@ -30,6 +31,7 @@ from gateway.config_types import (
     Range,
     Send,
     Symbol,
+    Symbols,
     Url,
     Word,
 )
@@ -69,6 +71,12 @@ class Station(Section):
     )
     timezone: Literal["Asia/Ho_Chi_Minh"] = setting(
         "The grid of windows and files: GMT+7 by regulation.", "Asia/Ho_Chi_Minh"
+    )
+    coordinates: Coordinates | None = setting(
+        "Where it stands, for maps: latitude and longitude (WGS 84).",
+        None,
+        unit="degrees",
+        example=[22.4856, 103.9707],
     )
 
 
@@ -111,6 +119,22 @@ class Gateway(Section):
     )
     label: Literal["end", "start"] = setting("Which end of the window its stamp names.", "end")
     web: Web = setting("The local page.", Web())
+
+
+class Public(Section):
+    """`[public]`: what anybody may see at /public.json and /public.csv, and where `send` says "public"."""
+
+    channels: Symbols = setting(
+        "Symbols of the channels that may be shown, as agreed with the department; none by default.",
+        (),
+        example=["COD", "pH"],
+    )
+    delay_min: int = setting(
+        "How long ago a window must have ended to be shown.", 0, unit="minutes", ge=0, le=525_600
+    )
+    title: str = setting(
+        "Heading for people; empty for the station's name.", "", max_length=200, pattern=PRINTABLE
+    )
 
 
 # Where values come from
@@ -377,7 +401,7 @@ class Witness(Section):
     )
 
 
-SINGLE = {"station": Station, "gateway": Gateway}
+SINGLE = {"station": Station, "gateway": Gateway, "public": Public}
 ARRAYS = {"device": Device, "bus": Bus, "channel": Channel, "destination": Destination, "witness": Witness}
 
 
@@ -386,6 +410,7 @@ class Config(Section):
 
     station: Station
     gateway: Gateway
+    public: Public = Public()
     device: tuple[Device, ...] = ()
     bus: tuple[Bus, ...] = ()
     channel: tuple[Channel, ...] = ()

@@ -19,7 +19,7 @@ from gateway.reports.layout import PRESETS, layout_fault
 
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 CREDENTIAL = "credential:"
-SEND_KINDS = ("windows", "hours", "alerts", "events", "checkpoints", "status", "readings")
+SEND_KINDS = ("windows", "hours", "alerts", "events", "checkpoints", "status", "readings", "public")
 
 
 def said(what: str, instead: str) -> PydanticCustomError:
@@ -183,6 +183,26 @@ def _send(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _symbols(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise said("Channels are a list of symbols.", 'Write it as ["COD", "pH"], or [] for none.')
+    symbols = tuple(_symbol(each) for each in value)
+    if len(set(symbols)) != len(symbols):
+        raise said("A channel is named twice.", "Name each once.")
+    return symbols
+
+
+def _coordinates(value: Any) -> tuple[float, float]:
+    """Latitude and longitude in degrees (WGS 84)."""
+    instead = "Write [latitude, longitude] in degrees, for example [22.4856, 103.9707]."
+    if not isinstance(value, list) or len(value) != 2:
+        raise said("Coordinates are a list of two numbers.", instead)
+    for number, most in zip(value, (90, 180), strict=True):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= most:
+            raise said(f"{number!r} is not a coordinate: it is from -{most} to {most}.", instead)
+    return float(value[0]), float(value[1])
+
+
 def _typed(check: Any, schema: Any = str) -> PlainValidator:
     return PlainValidator(check, json_schema_input_type=schema)
 
@@ -201,3 +221,5 @@ DeviceLink = Annotated[links.SerialLink | links.TcpListen | links.TlsListen, _ty
 BusLink = Annotated[links.ModbusTcp | links.ModbusRtu, _typed(_link(links.bus_link))]
 Layout = Annotated[str, _typed(_layout)]
 Send = Annotated[tuple[str, ...], _typed(_send, list[str])]
+Symbols = Annotated[tuple[str, ...], _typed(_symbols, list[str])]
+Coordinates = Annotated[tuple[float, float], _typed(_coordinates, list[float])]

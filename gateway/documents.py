@@ -25,12 +25,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.config import FileDestination, HttpsDestination, MqttDestination
+from gateway.public import public_message
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
 from gateway.windows import OFF
 
 if TYPE_CHECKING:
-    from gateway.config import Config, Destination
+    from gateway.config import Config, Destination, Station
     from gateway.windows import Window
 
 FIRST_REVISION = 1
@@ -62,6 +63,8 @@ def documents(config: Config, windows: Iterable[Window], checkpoint: bytes = b""
                 draft = _window_draft(config, destination, label_ms, revision, group, checkpoint)
                 if draft is not None:
                     drafts.append(draft)
+            if "public" in destination.send:
+                drafts += _public_drafts(config, destination, label_ms, revision, group, checkpoint)
     return drafts
 
 
@@ -87,6 +90,34 @@ def _window_draft(
     body = message.window_message(config, group, revision, checkpoint)
     name = _name(config, destination, "windows", f"{stamp(label_ms)}/{revision}")
     return Draft(destination.id, key, "windows", name, "", label_ms, body)
+
+
+def _public_drafts(
+    config: Config,
+    destination: Destination,
+    label_ms: int,
+    revision: int,
+    group: list[Window],
+    checkpoint: bytes,
+) -> list[Draft]:
+    """What is public of these windows; as a file a side file (rule 3) for each stamp and revision, as what is
+    replaced in place is neither whole nor provable (decisions/0012).
+    """
+    body = public_message(config, group, revision, checkpoint)
+    if body is None:
+        return []
+    station, folder = config.station, ""
+    name = _name(config, destination, "public", f"{stamp(label_ms)}/{revision}")
+    if isinstance(destination, FileDestination):
+        name = f"{_side_stem(station, label_ms)}-public-{revision}.json"
+        folder = provincial.folder(destination.layout, station, label_ms)
+    key = f"public/{station.code}/{stamp(label_ms)}/{revision}"
+    return [Draft(destination.id, key, "public", name, folder, label_ms, body)]
+
+
+def _side_stem(station: Station, at_ms: int) -> str:
+    """How the name of a side file begins (rule 3)."""
+    return provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
 
 
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:

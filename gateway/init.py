@@ -36,6 +36,7 @@ code = "XX0001"
 name = "Trạm quan trắc"           # for people
 kind = "wastewater"       # wastewater | stack | surface-water | ambient-air | groundwater | water-level
 timezone = "Asia/Ho_Chi_Minh"     # the grid of windows and files: GMT+7 by regulation
+# coordinates = [22.4856, 103.9707]      # latitude and longitude in degrees, for maps
 
 [gateway]
 state_dir = "gateway"             # journal and keys; relative to this file
@@ -155,6 +156,12 @@ send = ["windows"]                # windows | checkpoints | readings (mqtt and h
 # token_file = "gateway/keys/feed.token"             # or cert_file and key_file
 # delay_min = 60                  # nothing goes there before it is that old; 0 for at once
 # send = ["windows"]
+
+# What anybody may see: /public.json and /public.csv of the page, and what goes where send = ["public"].
+# [public]
+# channels = ["COD", "pH"]        # only those that you and the department agreed on; none by default
+# delay_min = 0                   # how long ago a window must have ended to be shown, minutes
+# title = ""                      # heading for people; empty for the station's name
 
 # Someone outside who keeps our checkpoints.
 # [[witness]]

@@ -72,6 +72,9 @@ def layout_fault(layout: object) -> tuple[str, str] | None:
         or len(plain) > 200
     ):
         return "A layout is a relative folder, its parts separated by single '/', without '..'.", instead
+    if any(p != p.strip() or p.endswith(".") for p in parts):
+        what = "A folder of the layout begins or ends with a space, or ends with a dot."
+        return what, "Take it away: servers on Windows drop it, and the folder has another name then."
     return None
 
 

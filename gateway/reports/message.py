@@ -43,6 +43,7 @@ TOPIC_KINDS = {
     "checkpoints": "checkpoint",
     "status": "status",
     "readings": "readings",
+    "public": "public",
 }
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

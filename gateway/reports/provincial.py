@@ -55,7 +55,8 @@ def number(value: float, decimals: int) -> str:
 
 def line(symbol: str, value: str, unit: str, time: str, status: str) -> str:
     """One line, or ValueError when the receiver would misread it."""
-    if not symbol or "\ufeff" in symbol or not _FIELD.fullmatch(symbol) or not _FIELD.fullmatch(unit):
+    fields = symbol + unit
+    if not symbol or not _FIELD.fullmatch(fields) or not fields.isprintable():
         raise ValueError(f"symbol {symbol!r} or unit {unit!r} would break the provincial file's fields")
     if not _NUMBER.fullmatch(value) or status not in STATUSES:
         raise ValueError(f"value {value!r} with status {status!r} cannot stand in a provincial file")

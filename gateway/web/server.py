@@ -1,4 +1,4 @@
-"""What the gateway says about itself over HTTP: /healthz, /metrics, /api/v1/current.
+"""What the gateway says about itself over HTTP: /healthz, /metrics, /api/v1/current; public.py adds two.
 
 Rule 1: read-only; nothing here can change what is measured, stored or sent.
 Rule 2: a page that is asked for while the port is taken or the server fails never stops the gateway.
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.logs import get_logger
+from gateway.web import public
 
 log = get_logger("web")
 
@@ -31,7 +32,7 @@ RETRY_S = 30.0
 class Server:
     """Serves until cancelled.
 
-    current: the object of /api/v1/current; problems: sentences; metrics: Prometheus text.
+    current: the object of /api/v1/current; problems: sentences; metrics: Prometheus text; ask: see public.py.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Server:
         current: Callable[[], dict[str, Any]],
         problems: Callable[[], list[str]],
         metrics: Callable[[], bytes],
+        ask: public.Ask = public.nothing,
     ):
         self._host, self._port = host, port
         self._current, self._problems, self._metrics = current, problems, metrics
@@ -50,6 +52,7 @@ class Server:
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics_page),
                 Route("/api/v1/current", self._current_page),
+                *public.routes(ask),
             ]
         )
 

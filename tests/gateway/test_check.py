@@ -44,6 +44,7 @@ TRAPS = [
     (SAMPLE.replace('"NUO001"', '"XX0001"'), "'XX0001' is the placeholder that init wrote."),
     (SAMPLE.replace('["windows"]', '["windows", "hours"]'), "This version does not make hours yet."),
     (SAMPLE.replace('["windows"]', "[]"), "'province' gets nothing."),
+    (SAMPLE + FOLDER + "delay_min = 60\n", "'f' gets its files 60 minutes late."),
     (SAMPLE[: SAMPLE.index("[[destination]]")], "There is no destination"),
     (SAMPLE + channel("Nhiệtx", "oC").replace("ệ", "ẹ\u0302"), "separate accents"),
     (SAMPLE + channel("COD2", "mg/l").replace('quantity = "', 'quantity = "cod"} #'), "same place as COD."),
@@ -70,6 +71,7 @@ QUIET = [
     SAMPLE + FTP.replace('"ftp"', '"ftps"'),
     SAMPLE + FTP.replace('"ftp"', '"ftps"\nport = 990\ntls = "implicit"'),
     SAMPLE + FTP.replace("10.0.0.5", "127.0.0.1"),
+    SAMPLE + '[public]\nchannels = ["COD"]\n' + FOLDER + 'send = ["public"]\ndelay_min = 60\n',
     SAMPLE + BROKER + 'host = "10.0.0.6"\ntls = true\n' + USER,
 ]
 

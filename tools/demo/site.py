@@ -201,6 +201,7 @@ def write_config(
         table("[[destination]]", {
             "id": "national", "kind": "mqtt", "host": HOST, "port": mqtt_port, "send": ["windows"],
         }),
+        table("[public]", {"channels": scene.symbols}),
         *([table("[[witness]]", {"url": witness_url, "vkey_file": WITNESS_VKEY})] if witness_url else []),
     ]  # fmt: skip
     site.config.write_text("\n".join(parts), encoding="utf-8")

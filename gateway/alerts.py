@@ -53,6 +53,10 @@ STEPS = {  # (state, what a window shows) -> (state then, what is said)
 EPISODES_MAX = 1000
 """Alerts of a channel that are remembered, so that no late revision says again what was said."""
 _EVER_MS = 1 << 62
+_SAID = (  # without those that cannot be one, of which a journal has very many
+    "SELECT body FROM entry INDEXED BY entry_rare "
+    f"WHERE kind >= {EVENT} AND kind = {EVENT} AND instr(body, '{EVENT_NAME}') ORDER BY idx"
+)
 
 
 class Cause(NamedTuple):
@@ -93,7 +97,7 @@ def parse(body: bytes) -> Alert | None:
 
 def learn(reader: Reader) -> tuple[list[Alert], dict[str, int]]:
     """What Alerts() needs of a journal: what was said, and the newest window of each channel."""
-    said = [parse(entry.body) for entry in reader.entries(kinds=(EVENT,))]
+    said = [parse(body) for (body,) in reader.rows(_SAID)]
     newest = {symbol: window.start_ms for symbol, window in reader.newest_windows().items()}
     return [alert for alert in said if alert is not None], newest
 
@@ -134,7 +138,7 @@ class Alerts:
         late = window.start_ms < self._newest_ms.get(symbol, window.start_ms)
         if not late:
             self._newest_ms[symbol] = window.start_ms
-        if q.status(window.quality) != "00" or window.value is None:
+        if q.status(window.quality) != "00" or window.value is None or not provincial.has_number(window):
             return None
         value = float(provincial.number(window.value, channel.decimals))
         limit = exceeded(channel, value)

@@ -129,6 +129,7 @@ class Gateway:
             self.witnesses,
             self.retention,
             self.notices,
+            self.feed,
         )
         self.status_feed = StatusFeed(config, self.journal, self.outbox, self.status.current, clock.now_ms)
         self.server = Server(

@@ -8,14 +8,16 @@ Rule 1: the journal's thread writes it; its documents are queued in a transactio
         the next start: nothing is left out, and since the outbox takes a key once, nothing is doubled.
 Rule 2: each goes out, in order. A destination that asks for the first time begins at the newest, and is
         marked before anything else is done.
-Rule 3: what tells of a delivery is an entry of the log that no source takes, and signs nothing. So documents
+Rule 3: a source that trips over what it finds is a mistake of ours: logged, a problem in the status, and left
+        alone until the next start. It holds up neither the others nor anything else.
+Rule 4: what tells of a delivery is an entry of the log that no source takes, and signs nothing. So documents
         never make documents.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gateway.config import Config
@@ -46,7 +48,9 @@ class Source(Protocol):
         ...
 
     def before_newest(self, reader: Reader, end: int) -> int:
-        """Right before the newest position at which there is something, up to `end`."""
+        """Right before the newest position at which there is something, up to `end`; what is there without
+        being told yet (end = -1) is of before.
+        """
         ...
 
     def drafts(self, reader: Reader, after: int, end: int, checkpoint: bytes) -> tuple[list[Draft], int]:
@@ -66,6 +70,7 @@ class Feed:
             source: [each.id for each in config.destination if source.send in each.send] for source in sources
         }
         self._reached: dict[tuple[str, str], int] = {}  # (send, destination) -> position
+        self._tripped: dict[str, str] = {}  # send -> what went wrong
 
     async def run(self) -> None:
         """Until cancelled. While the journal cannot be read or written, it is tried again."""
@@ -85,14 +90,24 @@ class Feed:
         """Queue what is new; whether there may be more."""
         more = False
         for source, takers in self._takers.items():
-            if takers:
+            if not takers or source.send in self._tripped:
+                continue
+            try:
                 more |= await self._look(source, takers)
+            except JournalError:
+                raise
+            except Exception as error:
+                log.exception("a feed has stopped", what=source.send)
+                self._tripped[source.send] = repr(error)
         return more
+
+    def problems(self) -> Iterator[str]:
+        """Sentences for the status (rule 3)."""
+        for send, error in self._tripped.items():
+            yield f"No {send} are sent: {error}. Start the gateway again; if that does not help, report it."
 
     async def _look(self, source: Source, takers: list[str]) -> bool:
         end = source.end()
-        if end < 0:
-            return False
         waiting: dict[int, list[str]] = {}  # position -> destinations that were served up to there
         for taker in takers:
             reached = self._reached.get((source.send, taker))

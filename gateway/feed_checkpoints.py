@@ -17,6 +17,7 @@ AT_ONCE = 256
 """Checkpoints queued in one transaction: a day's are some 300."""
 
 _SIGNED = "SELECT size, at_ms, note FROM checkpoint WHERE size > ? AND size <= ? ORDER BY size LIMIT ?"
+_NEWEST = "SELECT COALESCE(MAX(size), -1) FROM checkpoint"
 
 
 class CheckpointSource:
@@ -31,7 +32,7 @@ class CheckpointSource:
         return checkpoints.parse(note.parse(newest).text).size if newest else -1
 
     def before_newest(self, reader: Reader, end: int) -> int:
-        return end - 1
+        return end - 1 if end >= 0 else reader.rows(_NEWEST)[0][0]
 
     def drafts(self, reader: Reader, after: int, end: int, checkpoint: bytes) -> tuple[list[Draft], int]:
         rows = reader.rows(_SIGNED, after, end, AT_ONCE)

@@ -134,7 +134,7 @@ class AlertSource(_Entries):
     def _value(self, window: Window) -> float | None:
         """The figure that is sent."""
         decimals = {channel.symbol: channel.decimals for channel in self._config.channel}
-        if window.value is None or window.symbol not in decimals:
+        if window.value is None or not provincial.has_number(window) or window.symbol not in decimals:
             return window.value
         return float(provincial.number(window.value, decimals[window.symbol]))
 

@@ -85,6 +85,19 @@ def test_each_one_that_is_signed_is_queued_once(tmp_path):
     asyncio.run(story())
 
 
+def test_who_asked_before_there_was_any_gets_all_whatever_is_killed(tmp_path):
+    async def story():
+        config = config_of(tmp_path)
+        async with site(tmp_path) as at:
+            assert not await feed_of(at, config).look()
+            sizes = [await at.window() for _ in range(3)]
+        async with site(tmp_path) as at:
+            await feed_of(at, config).look()
+            assert queued(at) == sizes
+
+    asyncio.run(story())
+
+
 def test_more_than_fit_into_one_transaction(tmp_path, monkeypatch):
     monkeypatch.setattr(feed_checkpoints, "AT_ONCE", 2)
 
@@ -130,7 +143,7 @@ def test_control_with_only_the_newest_at_each_start_some_are_left_out(tmp_path, 
 def test_who_asks_for_the_first_time_gets_the_newest(tmp_path):
     async def story():
         async with site(tmp_path) as at:
-            await feed_of(at, config_of(tmp_path)).look()
+            await feed_of(at, config_of(tmp_path, LOCAL)).look()
             sizes = [await at.window() for _ in range(4)]
             await feed_of(at, config_of(tmp_path)).look()
             assert queued(at) == sizes[-1:]

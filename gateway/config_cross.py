@@ -33,7 +33,7 @@ from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
 Found = tuple[Place, str, str]
 WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
-MESSAGES_ONLY = ("readings", "status")  # of what can be sent, what makes no files (documents.py, rule 4)
+MESSAGES_ONLY = {"readings": "Readings have", "status": "A status has"}  # what makes no files: documents.py
 SECRET_BYTES_MAX = 64_000
 WITNESS_NAME_MAX = 100  # characters, for tables and metrics
 
@@ -130,10 +130,10 @@ def _shared(parts: dict[str, Any]) -> Iterator[Found]:
 
 
 def _destination(place: Place, destination: Any) -> Iterator[Found]:
-    for kind in MESSAGES_ONLY:
+    for kind, what in MESSAGES_ONLY.items():
         if isinstance(destination, FileDestination) and kind in destination.send:
-            instead = f'Write send = ["windows"]; {kind} go to an mqtt or https destination.'
-            yield (*place, "send"), f"{kind.capitalize()} have no file format.", instead
+            instead = f'Write send = ["windows"]; "{kind}" is for mqtt and https destinations.'
+            yield (*place, "send"), f"{what} no file format.", instead
     if isinstance(destination, SftpDestination):
         keys = [name for name in ("password_file", "key_file") if getattr(destination, name) is not None]
         if len(keys) != 1:

@@ -70,7 +70,7 @@ class _Entries:
         for entry in entries:
             told = self._told(reader, entry)
             if told is not None:
-                told = {"entry": entry.idx} | told | more
+                told |= more
                 drafts += entry_drafts(self._config, self.send, entry.idx, entry.leaf, entry.arrived_ms, told)
         return drafts, entries[-1].idx if len(entries) == AT_ONCE else end
 
@@ -86,10 +86,7 @@ class EventSource(_Entries):
     kinds = (EVENT, LOG, COMMAND, CALIBRATION)
 
     def _told(self, reader: Reader, entry: Stored) -> dict[str, Any] | None:
-        return {
-            "leaf": entry.leaf.hex(), "kind": KINDS[entry.kind], "source": entry.source,
-            **described(entry.body),
-        }  # fmt: skip
+        return event_of(entry)
 
 
 class AlertSource(_Entries):
@@ -103,6 +100,7 @@ class AlertSource(_Entries):
     def _told(self, reader: Reader, entry: Stored) -> dict[str, Any] | None:
         if alert := alerts.parse(entry.body):
             return {
+                "entry": entry.idx,
                 **_head(alert.rule, alert.symbol, alert.said, alert.since_ms),
                 "basis": alert.basis,
                 "windows": [
@@ -115,9 +113,10 @@ class AlertSource(_Entries):
             kind, name = lasting.what
             ended = lasting.to_ms is not None
             until = {"until": rfc3339(lasting.to_ms)} if lasting.to_ms is not None else {}
+            state = "cleared" if ended else "raised"
             return {
-                **_head(f"{kind} interrupted", name, "cleared" if ended else "raised", lasting.from_ms),
-                **until, "cause": lasting.cause,
+                "entry": entry.idx, **_head(f"{kind} interrupted", name, state, lasting.from_ms), **until,
+                "cause": lasting.cause,
                 "windows": list(self._shown(reader, lasting)) if kind == interruptions.CHANNEL else [],
             }  # fmt: skip
         return None
@@ -152,6 +151,14 @@ def _head(rule: str, about: str, state: str, since_ms: int) -> dict[str, Any]:
     return {
         "alert": f"{rule}/{about}/{stamp(since_ms)}", "state": state, "rule": rule, "about": about,
         "since": rfc3339(since_ms),
+    }  # fmt: skip
+
+
+def event_of(entry: Stored) -> dict[str, Any]:
+    """What an event's message tells, but for its id, time and checkpoint."""
+    return {
+        "entry": entry.idx, "leaf": entry.leaf.hex(), "kind": KINDS[entry.kind], "source": entry.source,
+        **described(entry.body),
     }  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from random import Random
 
@@ -21,9 +23,11 @@ from gateway.journal.kinds import CALIBRATION, COMMAND, CONFIGURATION, EVENT, LO
 from gateway.journal.reader import reading
 from protocol import cbor
 from protocol.checkpoint import open_checkpoint
+from protocol.merkle import EvidenceError
 from protocol.note import parse_vkey
-from tests.gateway.feed_rig import LENGTH_MS, Written, all_of, config_of, window, written
+from tests.gateway.feed_rig import LENGTH_MS, POLICE, Written, all_of, config_of, window, written
 from tests.gateway.test_provincial import T0
+from tools.log.rebuild import rebuild
 
 KINDS = (EVENT, LOG, COMMAND, CALIBRATION)
 
@@ -181,6 +185,40 @@ def test_whatever_the_bytes_of_an_entry_they_are_told(body):
     found = described(body)
     json.loads(msgspec.json.encode(found))
     assert set(found) == {"name", "about", "detail"}
+
+
+@pytest.mark.parametrize(
+    "statement, says",
+    [
+        ("UPDATE outbox SET attempts = 1", ""),
+        (
+            "UPDATE outbox SET body = CAST(replace(body, 'word', 'ward') AS BLOB)",
+            "is not what its entry gives",
+        ),
+        ("UPDATE outbox SET key = replace(key, '/1-', '/2-')", "tells of no entry"),
+        ("UPDATE outbox SET key = 'event/NUO001/x' WHERE id = 1", "tells of no entry"),
+    ],
+)
+def test_rebuild_holds_each_event_against_its_entry(tmp_path, statement, says):
+    config = config_of(tmp_path, "events", destinations=POLICE + "SEND")
+
+    async def story():
+        async with written(config) as at:
+            feed = at.feed(EventSource)
+            await feed.look()
+            for i in range(3):
+                await at.say("word", "gateway", i)
+            await all_of(feed)
+            path = at.journal.path
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(statement)
+
+    asyncio.run(story())
+    if says:
+        with pytest.raises(EvidenceError, match=says):
+            rebuild(config.path)
+    else:
+        assert rebuild(config.path).events == 3
 
 
 # Alerts -----------------------------------------------------------------------------------------------------

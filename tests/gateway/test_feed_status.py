@@ -149,6 +149,6 @@ def test_ends_that_passed_meanwhile_are_left_out(tmp_path):
 
 
 def test_a_file_of_it_is_a_fault(tmp_path):
-    with pytest.raises(Exception, match="Status have no file format"):
+    with pytest.raises(Exception, match="A status has no file format"):
         configured(tmp_path, "", '[[destination]]\nid = "f"\nkind = "directory"\npath = "s"\n' + WANTED)
     assert feed_status.LOOK_S <= 5

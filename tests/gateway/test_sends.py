@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 from gateway import app, feed, feed_status
 from gateway.app import Gateway
 from gateway.clock import Clock
@@ -22,7 +24,9 @@ from tests.gateway.forward_rig import MqttRig
 from tests.gateway.https_rig import HttpsRig
 from tests.gateway.receiver import Receiver
 from tests.gateway.test_provincial import T0
+from tools.cli import app as cli
 from tools.demo.site import table
+from tools.log.rebuild import rebuild
 
 LENGTH_MS = 300_000
 FILES = ["windows", "hours", "alerts", "events", "checkpoints"]
@@ -145,6 +149,14 @@ def test_everything_to_every_kind_of_destination_over_a_kill(tmp_path, monkeypat
                 "SELECT idx FROM window WHERE start_ms = ?", alert["windows"][0]["start_ms"]
             )
             assert alert["entry"] < idx < open_checkpoint(alert["checkpoint"].encode(), log).size
+
+    found = rebuild(tmp_path / "config.toml")
+    assert (found.windows, found.documents) == (13, 3 * 13), "alerts among the entries change no window"
+    bundle = str(tmp_path / "bundle")
+    span = ["--from", "2026-03-25T00:00", "--to", "2026-03-25T01:00", "--out", bundle]
+    for command in (["export", str(tmp_path / "config.toml"), *span], ["verify", bundle]):
+        said = CliRunner().invoke(cli, command)
+        assert said.exit_code == 0, said.output
 
     sent = {path.name: path.read_bytes() for path in (tmp_path / "sent").rglob("*") if path.is_file()}
     receiver = Receiver("NUO001", {"COD"})

@@ -193,7 +193,10 @@ class Cell:
         missing = dict(self.reasons or {})
         taken = self.total.count + sum(missing.values())
         if expected > taken:
-            missing[q.COVERAGE if taken else q.NO_DATA] = expected - taken
+            quality = q.COVERAGE if taken else q.NO_DATA
+            missing[quality] = (
+                missing.get(quality, 0) + expected - taken
+            )  # windows of an hour may be COVERAGE
         if not missing:
             return q.NO_DATA
         weight: dict[str, int] = {}

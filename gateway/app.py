@@ -28,12 +28,17 @@ from typing import Any
 import sdnotify
 
 from gateway import config as configuration
-from gateway.checkpoint_feed import CheckpointFeed
+from gateway.alerts import Alerts, learn
 from gateway.clock import Clock
 from gateway.config_model import Config
 from gateway.counters import Counters
 from gateway.documents import Draft, documents, due_after_ms, readings_drafts
 from gateway.errors import JournalError
+from gateway.feed import Feed
+from gateway.feed_checkpoints import CheckpointSource
+from gateway.feed_entries import AlertSource, EventSource
+from gateway.feed_hours import HourSource
+from gateway.feed_status import StatusFeed
 from gateway.forward.make import make
 from gateway.forward.worker import Worker
 from gateway.ingest.devices import Moment
@@ -45,6 +50,7 @@ from gateway.journal import durable
 from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
+from gateway.journal.reader import reading
 from gateway.journal.retention import Retention
 from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
@@ -88,9 +94,11 @@ class Gateway:
         )
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
-            self._documents, self.counters, self._raw_feed(), clock.real_s,
+            self._documents, self.counters, self._raw_feed(), clock.real_s, self._alerts,
         )  # fmt: skip
         self.intake.open()
+        with reading(self.journal.path) as reader:
+            self.alerts = Alerts(config.channel, *learn(reader))
         clock.floor_ms = self.intake.known_ms
         self.links = {
             device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
@@ -107,7 +115,10 @@ class Gateway:
             for settings in config.destination
         }
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
-        self.checkpoints = CheckpointFeed(config, self.journal, self.outbox)
+        sources = (CheckpointSource, HourSource, EventSource, AlertSource)
+        self.feed = Feed(
+            config, self.journal, self.outbox, [source(config, self.journal) for source in sources]
+        )
         self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
         self.notices = Notices(config, self.journal, self._moment_ms, self.workers)
         self.status = Status(
@@ -119,7 +130,9 @@ class Gateway:
             self.witnesses,
             self.retention,
             self.notices,
+            self.feed,
         )
+        self.status_feed = StatusFeed(config, self.journal, self.outbox, self.status.current, clock.now_ms)
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
@@ -130,6 +143,9 @@ class Gateway:
         self.status.closed(windows)
         self.notices.closed(windows)
         return documents(self.config, windows, self.journal.checkpoint)
+
+    def _alerts(self, windows: list[Window]) -> list[bytes]:
+        return [alert.event() for alert in self.alerts.closed(windows)]
 
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):
@@ -170,7 +186,8 @@ class Gateway:
             ],
             [
                 asyncio.create_task(self.intake.run(), name="intake"),
-                asyncio.create_task(self.checkpoints.run(), name="checkpoints"),
+                asyncio.create_task(self.feed.run(), name="feed"),
+                asyncio.create_task(self.status_feed.run(), name="status feed"),
                 asyncio.create_task(self.server.run(), name="web"),
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),

@@ -25,7 +25,6 @@ from gateway.config_lines import Place, line_of, lines
 from gateway.errors import Fault
 
 RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
-UNSENT_YET = ("hours", "alerts", "events", "status")  # kinds that no part makes yet
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FTP_PORT = 21
 PLACEHOLDER = "XX"  # how the codes begin that `init` writes
@@ -140,12 +139,12 @@ def _destinations(config: Config) -> Iterator[Found]:
     if not config.destination:
         what = "There is no destination: values are measured and kept, but sent to nobody."
         yield ("destination",), what, "Add a [[destination]]."
+    limited = [c for c in config.channel if c.limits.max is not None or c.limits.min is not None]
     for index, destination in enumerate(config.destination):
         place = ("destination", index)
-        unsent = [kind for kind in destination.send if kind in UNSENT_YET]
-        if unsent:
-            what = f"This version does not make {', '.join(unsent)} yet."
-            yield (*place, "send"), what, "Leave it; they are sent once a later version makes them."
+        if "alerts" in destination.send and not limited:
+            what = "No channel has limits: alerts will tell of interruptions only."
+            yield (*place, "send"), what, "Write limits = { max = 75.0 } where the permit has one."
         if not destination.send:
             yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'
         late_files = destination.delay_min and "windows" in destination.send

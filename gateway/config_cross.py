@@ -33,6 +33,7 @@ from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
 Found = tuple[Place, str, str]
 WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
+MESSAGES_ONLY = {"readings": "Readings have", "status": "A status has"}  # what makes no files: documents.py
 SECRET_BYTES_MAX = 64_000
 WITNESS_NAME_MAX = 100  # characters, for tables and metrics
 
@@ -152,9 +153,10 @@ def _public(table: dict[str, Any], parts: dict[str, Any]) -> Iterator[Found]:
 
 
 def _destination(place: Place, destination: Any) -> Iterator[Found]:
-    if isinstance(destination, FileDestination) and "readings" in destination.send:
-        instead = 'Write send = ["windows"]; readings go to an mqtt or https destination.'
-        yield (*place, "send"), "Readings have no file format.", instead
+    for kind, what in MESSAGES_ONLY.items():
+        if isinstance(destination, FileDestination) and kind in destination.send:
+            instead = f'Write send = ["windows"]; "{kind}" is for mqtt and https destinations.'
+            yield (*place, "send"), f"{what} no file format.", instead
     if isinstance(destination, SftpDestination):
         keys = [name for name in ("password_file", "key_file") if getattr(destination, name) is not None]
         if len(keys) != 1:

@@ -11,7 +11,10 @@ Rule 3: a checkpoint's key is "checkpoint/<station>/<entries>". For a file desti
         signed note itself, in the folder of that day. Its name is made as the provincial file's, with "-" for
         "_": it cannot contain _<station>_, so the receiving software does not see it; and should one look at
         all names, it sorts before every provincial file of the station and moves no "newest processed".
-Rule 4: a channel that never had a number is left out of a file (the format has no way to say "none" that
+Rule 4: so it is with hours, alerts and events, whose side files end in .json and hold the message itself
+        (decisions/0010). Hours in which nothing was running are no files. Status has no file: of a moment
+        long past it tells nobody anything.
+Rule 5: a channel that never had a number is left out of a file (the format has no way to say "none" that
         the receiver does not read as 0), and stands in a message with value null. A file without any line
         is not sent.
 
@@ -21,7 +24,7 @@ before, whatever the channel, so that no number is used twice (gateway/windows.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.config import FileDestination, HttpsDestination, MqttDestination
@@ -122,26 +125,75 @@ def _side_stem(station: Station, at_ms: int) -> str:
 
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
     """A checkpoint of so many entries, signed at `at_ms`, for those who asked for them (rule 3)."""
+    body = message.checkpoint_message(config, size, at_ms, checkpoint)
+    made = Told("checkpoints", str(size), at_ms, at_ms, body, f"{size}.checkpoint", checkpoint)
+    return _drafts(config, made)
+
+
+def hour_drafts(config: Config, hours: Sequence[Window], checkpoint: bytes = b"") -> list[Draft]:
+    """One hour of all channels, in one revision (gateway/hours.py)."""
+    stamped_ms, revision = message.label(config, hours[0]), hours[0].revision
+    body = message.window_message(config, hours, revision, checkpoint, "hours")
+    # due_after_ms() counts from the end of a window, so at_ms is one window's length before it, where the
+    # label names starts
+    at_ms = hours[0].end_ms
+    if config.gateway.label == "start":
+        at_ms -= config.gateway.window_minutes * 60_000
+    name = f"{stamp(stamped_ms)}/{revision}"
+    file = b"" if all(hour.reason == OFF for hour in hours) else body
+    return _drafts(config, Told("hours", name, at_ms, stamped_ms, body, f"hour-{revision}.json", file))
+
+
+def entry_drafts(config: Config, send: str, index: int, leaf: bytes, at_ms: int, told: dict) -> list[Draft]:
+    """What entry `index` of the journal tells: an alert or an event. The id has a part of its hash: a journal
+    that goes on from a backup counts through the same numbers again.
+    """
+    kind = message.TOPIC_KINDS[send]
+    name = f"{index}-{leaf[:4].hex()}"
+    body = message.entry_message(config, send, name, at_ms, told)
+    return _drafts(config, Told(send, name, at_ms, at_ms, body, f"{kind}-{index}.json", body))
+
+
+def status_drafts(config: Config, at_ms: int, status: dict, checkpoint: bytes = b"") -> list[Draft]:
+    """What the gateway says of itself at this moment."""
+    name = stamp(at_ms)
+    body = message.status_message(config, name, status, checkpoint)
+    return _drafts(config, Told("status", name, at_ms, at_ms, body, "", b""))
+
+
+class Told(NamedTuple):
+    """Something to be told to whoever asked for it."""
+
+    send: str  # the `send` word it answers
+    name: str  # permanent within its kind: what key and id end in
+    at_ms: int  # what a delay counts from
+    stamped_ms: int  # what a side file is named after
+    body: bytes  # the message
+    side: str  # how its side file's name ends
+    file: bytes  # what stands in that; b"" for none
+
+
+def _drafts(config: Config, told: Told) -> list[Draft]:
     station = config.station
-    key = checkpoint_key(station.code, size)
+    key = told_key(told.send, station.code, told.name)
     drafts = []
     for destination in config.destination:
-        if "checkpoints" not in destination.send:
+        if told.send not in destination.send:
             continue
-        if isinstance(destination, FileDestination):
-            stem = provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
-            name, body = f"{stem}-{size}.checkpoint", checkpoint
-            folder = provincial.folder(destination.layout, station, at_ms)
-        else:
-            name, folder = _name(config, destination, "checkpoints", str(size)), ""
-            body = message.checkpoint_message(config, size, at_ms, checkpoint)
-        drafts.append(Draft(destination.id, key, "checkpoints", name, folder, at_ms, body))
+        if not isinstance(destination, FileDestination):
+            name = _name(config, destination, told.send, told.name)
+            drafts.append(Draft(destination.id, key, told.send, name, "", told.at_ms, told.body))
+        elif told.file:
+            stem = provincial.file_name(station, told.stamped_ms).removesuffix(".txt").replace("_", "-")
+            folder = provincial.folder(destination.layout, station, told.stamped_ms)
+            name = f"{stem}-{told.side}"
+            drafts.append(Draft(destination.id, key, told.send, name, folder, told.at_ms, told.file))
     return drafts
 
 
-def checkpoint_key(station: str, size: int | str) -> str:
-    """The permanent key of a checkpoint's document."""
-    return f"checkpoint/{station}/{size}"
+def told_key(send: str, station: str, name: str) -> str:
+    """The permanent key of a document, all but for the windows' and the readings'."""
+    return f"{message.TOPIC_KINDS[send]}/{station}/{name}"
 
 
 def readings_drafts(

@@ -100,7 +100,7 @@ path = "sent"
 layout = "default"                # a preset or a template
 #         {presets}
 #         or a template of {{station}} {{yyyy}} {{MM}} {{dd}} {{yyyyMMdd}} {{ddMMyyyy}}
-send = ["windows"]                # windows | checkpoints | readings (mqtt and https only)
+send = ["windows"]                # windows hours alerts events checkpoints; mqtt, https: status readings
 
 # [[destination]]
 # id = "province"

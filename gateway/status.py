@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.config_model import Config
+from gateway.feed import Feed
 from gateway.forward.worker import Worker
 from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
@@ -43,6 +44,7 @@ class Status:
         witnesses: Mapping[str, Witness],
         retention: Retention,
         notices: Notices,
+        feed: Feed,
     ):
         self._config = config
         self._clock = clock
@@ -52,6 +54,7 @@ class Status:
         self._witnesses = witnesses
         self._retention = retention
         self._notices = notices
+        self._feed = feed
         self._newest: dict[str, Window] = {}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
@@ -197,6 +200,7 @@ class Status:
                 found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
         found += self._problems_of_witnesses()
         found += self._notices.problems()
+        found += self._feed.problems()
         for id, counted in self._intake.counters.destinations.items():
             if id not in self._workers and counted.waiting:
                 found.append(

@@ -27,6 +27,9 @@ INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, wh
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.interruptions", "gateway.reports", "gateway.windows"},
     "gateway.interruptions": {"gateway.windows"},
+    "gateway.hours": {"gateway.accumulate", "gateway.windows"},
+    "gateway.alerts": CONFIGURATION
+    | {"gateway.journal.kinds", "gateway.journal.reader", "gateway.reports", "gateway.windows"},
     "gateway.forward": CONFIGURATION
     | {"gateway.forward", "gateway.reports.layout", "gateway.tls", "gateway.web.client"},
     "gateway.tls": {"gateway.errors"},

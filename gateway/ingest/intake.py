@@ -8,8 +8,8 @@ step.
 
 Rule 1: readings are taken into the windows in the order in which they are submitted to the journal, so a
         window's entry says exactly which entries it was computed from: all before `through`.
-Rule 2: a window and its documents are one transaction. Late readings make a new revision, never a changed
-        row.
+Rule 2: a window, its documents and what `events` says of it (alerts) are one transaction. Late readings make
+        a new revision, never a changed row.
 Rule 3: when the journal is full the links stop reading and the lines are asked to wait.
 Rule 4: records that could not be placed in time when they came, and can be now, are taken in from the
         journal, with an entry of their own: from there on the windows rest on it.
@@ -92,7 +92,7 @@ class Intake:
     """Open it before the loop runs (open()), then await begin() and run() inside the loop.
 
     `devices` are ids with their 32-byte keys; `now()` is Moment of this instant; `real_s(station_s)` how
-    long a span of station time takes.
+    long a span of station time takes. `events(windows)` gives bodies of EVENT entries.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Intake:
         counters: Counters | None = None,
         raw: RawFeed | None = None,
         real_s: Callable[[float], float] = float,
+        events: Callable[[list[Window]], Iterable[bytes]] = lambda windows: (),
     ):
         self.journal = journal
         self.counters = counters or Counters()
@@ -124,6 +125,7 @@ class Intake:
         self.known_ms = 0  # newest moment that the journal knows of, at opening,
         self._opened = 0  # and its entries
         self._documents = documents
+        self._events = events
         self._raw = raw
         self._real_s = real_s
         self._lanes: dict[str, Lane] = {}
@@ -346,8 +348,10 @@ class Intake:
         log.info("records placed in time", source=lane.name, boot=boot, entries=len(found))
 
     def _submit_windows(self, rows: list[Window], through: int, moment: Moment) -> Job:
-        entries = [(row, self._entry(WINDOW, body(row, through), moment)) for row in rows]
-        return self.journal.submit(windows=entries, drafts=list(self._documents(rows)), now_ms=moment.now_ms)
+        windows = [(row, self._entry(WINDOW, body(row, through), moment)) for row in rows]
+        events = [self._entry(EVENT, data, moment) for data in self._events(rows)]
+        drafts = list(self._documents(rows))
+        return self.journal.submit(events, windows=windows, drafts=drafts, now_ms=moment.now_ms)
 
     async def _revise(self, late) -> None:
         """A closed window got readings: compute it from the journal, and keep the result as a new

@@ -1,7 +1,7 @@
 """The journal's side of the outbox port (gateway/forward/port.py): documents, marks, and what is still to be
 sent.
 
-    pending --delivered--> delivered        (a document of kind "readings" is deleted instead, and tallied)
+    pending --delivered--> delivered        (one of the kinds PASSING is deleted instead, and tallied)
        |  ^---failed------ pending          (attempts + 1)
        +-----failed, park-> parked
 
@@ -9,8 +9,8 @@ Rule 1: documents come in with the transaction of what they tell about; marks ri
 Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
 Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
 Rule 4: a mark and the entry that tells of it (DELIVERY) are one transaction; one entry for each call and
-        destination. What was delivered twice stands in two of them. Documents of kind "readings" stand in
-        none: they are many a second, and nobody asks for them again.
+        destination. What was delivered twice stands in two of them. Those of the kinds PASSING stand in
+        none: nobody asks for them again.
 Rule 5: to a destination with a delay, a document is pending only once it is that old in station time. One
         whose time is far in the future (a clock that was wrong) waits alone; it holds up nothing.
 """
@@ -31,15 +31,18 @@ from gateway.journal.kinds import DELIVERY
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry
 
-PASSING = "readings"
-"""Kind of documents that nobody asks for again: their rows go as soon as they are delivered."""
+PASSING = ("readings", "status")
+"""Kinds of documents that nobody asks for again: their rows go as soon as they are delivered."""
+
+AT_ONCE = "status"
+"""Kind of documents that no delay holds back: what the gateway says of itself is of now, or of no use."""
 
 _TALLY = (
     "INSERT INTO tally (destination, delivered) SELECT destination, 1 FROM outbox "
-    f"WHERE id = ? AND kind = '{PASSING}' AND state <> 1 "
+    f"WHERE id = ? AND kind IN {PASSING} AND state <> 1 "
     "ON CONFLICT (destination) DO UPDATE SET delivered = delivered + 1"
 )
-_DELETE = f"DELETE FROM outbox WHERE id = ? AND kind = '{PASSING}'"
+_DELETE = f"DELETE FROM outbox WHERE id = ? AND kind IN {PASSING}"
 _DELIVERED = "UPDATE outbox SET state = 1, settled_ms = ?, last_error = '' WHERE id = ? AND state <> 1"
 _FAILED = "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE id = ? AND state = 0"
 _PARKED = (
@@ -48,7 +51,8 @@ _PARKED = (
 )
 _PENDING = (
     "SELECT id, destination, key, kind, name, folder, at_ms, body, attempts FROM outbox "
-    "WHERE destination = ? AND state = 0 AND id > ? AND at_ms <= ? ORDER BY id LIMIT ?"
+    "WHERE destination = ? AND state = 0 AND id > ? "
+    f"AND (at_ms <= ? OR kind = '{AT_ONCE}') ORDER BY id LIMIT ?"
 )
 SOURCE = "gateway"
 """Whom entries about deliveries are from."""
@@ -103,9 +107,11 @@ class JournalOutbox:
                 found["parked"],
             )
 
-    async def queue(self, drafts: Sequence[tuple]) -> None:
-        """Queue documents that belong to no window. Durable when this returns."""
-        await self._journal.commit(drafts=drafts, now_ms=self._now_ms())
+    async def queue(self, drafts: Sequence[tuple], marks: Sequence[tuple[str, list[tuple]]] = ()) -> None:
+        """Queue documents that belong to no window, with `marks` in the same transaction. Durable when this
+        returns.
+        """
+        await self._journal.commit(drafts=drafts, marks=marks, now_ms=self._now_ms())
 
     # The port -----------------------------------------------------------------------------------------------
 
@@ -118,7 +124,7 @@ class JournalOutbox:
             await self._wake_when_due(destination, due_ms)
         documents = [Document._make(row) for row in rows]
         for document in documents:
-            digest = None if document.kind == PASSING else sha256(document.body).digest()
+            digest = None if document.kind in PASSING else sha256(document.body).digest()
             self._handed[document.id] = _Handed(destination, document.key, digest)
         return documents
 

@@ -23,7 +23,7 @@ from gateway.journal.tree import Tree
 from gateway.windows import Window
 
 DAY_MS = 86_400_000
-_WINDOW = (
+WINDOW_COLUMNS = (
     "symbol, unit, start_ms, end_ms, revision, value, quality, status, valid, expected, valid_share, "
     "minimum, maximum, reason, last"
 )
@@ -193,7 +193,7 @@ class Reader:
 
     def windows(self, start_ms: int, end_ms: int, symbol: str | None = None) -> list[Window]:
         """All revisions of windows with start_ms <= start < end_ms, by start, symbol and revision."""
-        query = f"SELECT {_WINDOW} FROM window WHERE start_ms >= ? AND start_ms < ?"
+        query = f"SELECT {WINDOW_COLUMNS} FROM window WHERE start_ms >= ? AND start_ms < ?"
         parameters: list = [start_ms, end_ms]
         if symbol is not None:
             query += " AND symbol = ?"
@@ -212,7 +212,7 @@ class Reader:
             before_ms,
         ):
             found[symbol] = self._connection.execute(
-                f"SELECT {_WINDOW} FROM window WHERE start_ms < ? AND symbol = ? "
+                f"SELECT {WINDOW_COLUMNS} FROM window WHERE start_ms < ? AND symbol = ? "
                 "ORDER BY start_ms DESC, revision DESC LIMIT 1",
                 (before_ms, symbol),
             ).fetchone()

@@ -3,6 +3,11 @@
     topic    quantrac/<province>/<facility>/<station>/<kind>          kind: window, readings, ...
     window   {"id", "t", "channels": {symbol: {"value", "unit", "status", "valid_share", "revision"}},
               "checkpoint": text}
+    hour     as window, with "count" and "expected" (windows) for each channel; always all channels
+    alert    {"id", "t", "entry", "alert", "state", "rule", "about", "since", ..., "windows": [{...}],
+              "checkpoint"}
+    event    {"id", "t", "entry", "leaf", "kind", "source", "name", "about", "detail", "checkpoint"}
+    status   {"id", "t", "problems", "destinations", "devices", "buses", "journal", "disk", "checkpoint"}
     checkpoint {"id", "t", "checkpoint": text}
     readings {"id", "t", "rows": [[symbol, t_ms, value, status], ...],
               "means": [[symbol, from_ms, to_ms, mean, minimum, maximum, readings, status], ...]}
@@ -23,7 +28,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -45,6 +50,10 @@ TOPIC_KINDS = {
     "readings": "readings",
     "public": "public",
 }
+STATUS_PARTS = ("problems", "destinations", "devices", "buses", "journal", "disk")
+"""What a status message has of /api/v1/current, beside the time."""
+STATUS_BYTES_MAX = 16_000
+"""A status is of a moment and comes with every window: it is not to be what fills a line or a disk."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -69,9 +78,9 @@ def message_id(config: Config, kind: str, name: str) -> str:
 
 
 def window_message(
-    config: Config, windows: Sequence[Window], revision: int, checkpoint: bytes = b""
+    config: Config, windows: Sequence[Window], revision: int, checkpoint: bytes = b"", kind: str = "windows"
 ) -> bytes:
-    """The windows of one stamp and one revision; with the newest checkpoint, if there is one."""
+    """The windows (or "hours") of one stamp and one revision; with the newest checkpoint, if there is one."""
     label_ms = label(config, windows[0])
     by_symbol = {window.symbol: window for window in windows}
     channels = {}
@@ -87,11 +96,34 @@ def window_message(
             "valid_share": round(window.valid_share, 4),
             "revision": window.revision,
         }
+        if kind == "hours":
+            channels[channel.symbol] |= {"count": window.count, "expected": window.expected}
     name = f"{stamp(label_ms)}/{revision}"
-    found = {"id": message_id(config, "windows", name), "t": rfc3339(label_ms), "channels": channels}
-    if checkpoint:
-        found["checkpoint"] = checkpoint.decode()
-    return _encode(found)
+    found = {"id": message_id(config, kind, name), "t": rfc3339(label_ms), "channels": channels}
+    return _encode(found | _newest(checkpoint))
+
+
+def _newest(checkpoint: bytes) -> dict[str, str]:
+    return {"checkpoint": checkpoint.decode()} if checkpoint else {}
+
+
+def entry_message(config: Config, send: str, name: str, at_ms: int, told: dict[str, Any]) -> bytes:
+    """What an entry of the journal tells, an alert or an event: `told` is the rest of the object."""
+    return _encode({"id": message_id(config, send, name), "t": rfc3339(at_ms)} | told)
+
+
+def status_message(config: Config, name: str, status: dict[str, Any], checkpoint: bytes = b"") -> bytes:
+    """The parts of /api/v1/current that STATUS_PARTS names, below STATUS_BYTES_MAX: what makes it too long is
+    named in "left_out" instead.
+    """
+    found: dict[str, Any] = {"id": message_id(config, "status", name), "t": status["t"]}
+    found |= {part: status[part] for part in STATUS_PARTS} | _newest(checkpoint)
+    left_out: list[str] = []
+    while len(body := _encode(found)) > STATUS_BYTES_MAX:
+        part = max((len(_encode(found[part])), part) for part in STATUS_PARTS if part in found)[1]
+        del found[part]
+        found["left_out"] = left_out = [*left_out, part]
+    return body
 
 
 def checkpoint_message(config: Config, size: int, at_ms: int, checkpoint: bytes) -> bytes:

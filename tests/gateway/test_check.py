@@ -42,7 +42,7 @@ TRAPS = [
     (SAMPLE.replace("window_minutes = 5", "window_minutes = 10"), "not the regulation's 5."),
     (SAMPLE.replace('"127.0.0.1", port = 8080', '"0.0.0.0", port = 8080'), "The page listens on 0.0.0.0"),
     (SAMPLE.replace('"NUO001"', '"XX0001"'), "'XX0001' is the placeholder that init wrote."),
-    (SAMPLE.replace('["windows"]', '["windows", "hours"]'), "This version does not make hours yet."),
+    (SAMPLE.replace("limits", "#").replace('["windows"]', '["alerts"]'), "alerts will tell of interruptions"),
     (SAMPLE.replace('["windows"]', "[]"), "'province' gets nothing."),
     (SAMPLE + FOLDER + "delay_min = 60\n", "'f' gets its files 60 minutes late."),
     (SAMPLE[: SAMPLE.index("[[destination]]")], "There is no destination"),
@@ -64,7 +64,7 @@ def test_a_trap_is_named(tmp_path, text, said):
 
 
 QUIET = [
-    SAMPLE.replace('["windows"]', '["windows", "checkpoints"]'),
+    SAMPLE.replace('["windows"]', '["windows", "checkpoints", "hours", "alerts", "events"]'),
     SAMPLE + PH.replace("decimals", 'unit_when_none = "-"\ndecimals'),
     SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 225.0]\n#"),
     SAMPLE + BROKER + 'host = "127.0.0.1"\n',

@@ -12,11 +12,12 @@ from random import Random
 
 import pytest
 
-from gateway import checkpoint_feed
-from gateway.checkpoint_feed import CheckpointFeed
+from gateway import feed, feed_checkpoints
 from gateway.config import Config
 from gateway.counters import Counters
 from gateway.documents import checkpoint_drafts, documents
+from gateway.feed import Feed
+from gateway.feed_checkpoints import CheckpointSource
 from gateway.forward.make import make
 from gateway.forward.worker import Backoff, Worker
 from gateway.journal import durable
@@ -38,15 +39,16 @@ TOPIC = "quantrac/LCa/DEMO/NUO001/checkpoint"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(checkpoint_feed, "LOOK_S", 0.01)
+    monkeypatch.setattr(feed, "LOOK_S", 0.01)
 
 
 def config_of(folder: Path, destinations: str = LOCAL + WANTED) -> Config:
     return configured(folder, channel("COD", "mg/l") + channel("pH", "", 2), destinations)
 
 
-def feed_of(at: Site, config: Config) -> CheckpointFeed:
-    return CheckpointFeed(config, at.journal, JournalOutbox(at.journal, lambda: NOW_MS, Counters()))
+def feed_of(at: Site, config: Config, outbox: JournalOutbox | None = None) -> Feed:
+    outbox = outbox or JournalOutbox(at.journal, lambda: NOW_MS, Counters())
+    return Feed(config, at.journal, outbox, [CheckpointSource(config, at.journal)])
 
 
 def queued(at: Site, destination: str = "local") -> list[int]:
@@ -67,13 +69,13 @@ def test_each_one_that_is_signed_is_queued_once(tmp_path):
     async def story():
         config = config_of(tmp_path)
         async with site(tmp_path) as at:
-            feed = feed_of(at, config)
-            assert not await feed.look() and queued(at) == []
+            fed = feed_of(at, config)
+            assert not await fed.look() and queued(at) == []
             sizes = [await at.window()]
-            await feed.look()
+            await fed.look()
             sizes += [await at.window() for _ in range(5)]
-            await feed.look()
-            await feed.look()
+            await fed.look()
+            await fed.look()
             assert queued(at) == sizes
         async with site(tmp_path) as at:  # what was signed and not queued, and nothing again
             sizes.append(await at.window())
@@ -83,16 +85,29 @@ def test_each_one_that_is_signed_is_queued_once(tmp_path):
     asyncio.run(story())
 
 
+def test_who_asked_before_there_was_any_gets_all_whatever_is_killed(tmp_path):
+    async def story():
+        config = config_of(tmp_path)
+        async with site(tmp_path) as at:
+            assert not await feed_of(at, config).look()
+            sizes = [await at.window() for _ in range(3)]
+        async with site(tmp_path) as at:
+            await feed_of(at, config).look()
+            assert queued(at) == sizes
+
+    asyncio.run(story())
+
+
 def test_more_than_fit_into_one_transaction(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint_feed, "AT_ONCE", 2)
+    monkeypatch.setattr(feed_checkpoints, "AT_ONCE", 2)
 
     async def story():
         async with site(tmp_path) as at:
-            feed = feed_of(at, config_of(tmp_path))
+            fed = feed_of(at, config_of(tmp_path))
             sizes = [await at.window()]
-            await feed.look()
+            await fed.look()
             sizes += [await at.window() for _ in range(5)]
-            while await feed.look():
+            while await fed.look():
                 pass
             assert queued(at) == sizes
 
@@ -107,11 +122,11 @@ def test_killed_between_the_signature_and_its_document_nothing_is_left_out_or_do
         config = config_of(tmp_path, LOCAL + WANTED + POLICE + WANTED)
         for _ in range(12):
             async with site(tmp_path) as at:
-                feed = feed_of(at, config)
+                fed = feed_of(at, config)
                 for _ in range(chance.randrange(4)):
                     sizes.append(await at.window())
                     if chance.random() < 0.6 or not queued(at):
-                        await feed.look()
+                        await fed.look()
         async with site(tmp_path) as at:
             await feed_of(at, config).look()
             assert queued(at) == queued(at, "police") == sizes and len(sizes) > 10
@@ -120,7 +135,7 @@ def test_killed_between_the_signature_and_its_document_nothing_is_left_out_or_do
 
 
 def test_control_with_only_the_newest_at_each_start_some_are_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(CheckpointFeed, "_before", lambda self, reader, taker, size: size - 1)
+    monkeypatch.setattr(feed, "_MARKED", "SELECT value FROM meta WHERE name = ? AND 0")
     with pytest.raises(AssertionError):
         test_killed_between_the_signature_and_its_document_nothing_is_left_out_or_doubled(tmp_path)
 
@@ -128,7 +143,7 @@ def test_control_with_only_the_newest_at_each_start_some_are_left_out(tmp_path, 
 def test_who_asks_for_the_first_time_gets_the_newest(tmp_path):
     async def story():
         async with site(tmp_path) as at:
-            await feed_of(at, config_of(tmp_path)).look()
+            await feed_of(at, config_of(tmp_path, LOCAL)).look()
             sizes = [await at.window() for _ in range(4)]
             await feed_of(at, config_of(tmp_path)).look()
             assert queued(at) == sizes[-1:]
@@ -142,16 +157,16 @@ def test_who_asks_for_the_first_time_gets_the_newest(tmp_path):
 def test_what_no_disk_holds_outside_of_the_journal_goes_to_nobody(tmp_path, monkeypatch):
     async def story():
         async with site(tmp_path) as at:
-            feed = feed_of(at, config_of(tmp_path))
+            fed = feed_of(at, config_of(tmp_path))
             first = await at.window()
-            await feed.look()
+            await fed.look()
             with monkeypatch.context() as broken:
                 broken.setattr(durable, "replace", lambda *arguments: (_ for _ in ()).throw(OSError("full")))
                 second = await at.window()
-            await feed.look()
+            await fed.look()
             assert list(at.notes()) == [first, second] and queued(at) == [first]
             third = await at.window()
-            await feed.look()
+            await fed.look()
             assert queued(at) == [first, second, third]
 
     asyncio.run(story())
@@ -160,9 +175,9 @@ def test_what_no_disk_holds_outside_of_the_journal_goes_to_nobody(tmp_path, monk
 def test_nobody_asked(tmp_path):
     async def story():
         async with site(tmp_path) as at:
-            feed = feed_of(at, config_of(tmp_path, LOCAL))
+            fed = feed_of(at, config_of(tmp_path, LOCAL))
             await at.window()
-            assert feed.takers == [] and not await feed.look() and queued(at) == []
+            assert not await fed.look() and queued(at) == []
 
     asyncio.run(story())
 
@@ -170,12 +185,12 @@ def test_nobody_asked(tmp_path):
 def test_a_delivery_of_a_checkpoint_makes_no_checkpoint(tmp_path):
     async def story():
         async with site(tmp_path) as at:
-            feed = feed_of(at, config_of(tmp_path))
+            fed = feed_of(at, config_of(tmp_path))
             size = await at.window()
-            await feed.look()
+            await fed.look()
             outbox = JournalOutbox(at.journal, lambda: NOW_MS, Counters())
             await outbox.delivered([d.id for d in await outbox.pending("local", 0, 9)])
-            await feed.look()
+            await fed.look()
             assert at.journal.size == size + 1 and list(at.notes()) == queued(at) == [size]
 
     asyncio.run(story())
@@ -244,7 +259,7 @@ async def delivering(at: Site, config: Config) -> AsyncIterator[Counters]:
         Worker(one.id, make(config, one), outbox, random=random, backoff=Backoff(random, 0.01, 0.1))
         for one in config.destination
     ]
-    parts = [CheckpointFeed(config, at.journal, outbox), *workers]
+    parts = [feed_of(at, config, outbox), *workers]
     tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
         yield counters

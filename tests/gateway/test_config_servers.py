@@ -115,7 +115,7 @@ def test_certificates_without_tls_and_the_version_of_mqtt(place):
 
 def test_a_file_destination_gets_no_readings_and_is_told_where_they_go(place):
     text = SAMPLE.replace('send = ["windows"]', 'send = ["readings"]')
-    assert "readings go to an mqtt or https destination." in faults_of(place, text)[0]
+    assert '"readings" is for mqtt and https destinations.' in faults_of(place, text)[0]
 
 
 def test_what_is_probably_not_meant(place):

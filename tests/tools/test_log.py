@@ -12,10 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from gateway.checkpoint_feed import CheckpointFeed
 from gateway.config import load
 from gateway.counters import Counters
 from gateway.errors import JournalError
+from gateway.feed import Feed
+from gateway.feed_checkpoints import CheckpointSource
 from gateway.journal.leaf import leaf
 from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import Reader
@@ -331,7 +332,8 @@ def sending(tmp_path_factory) -> Story:
     async def queue(run: Run) -> None:
         journal = run.intake.journal
         outbox = JournalOutbox(journal, lambda: story.now_ms, Counters())
-        await CheckpointFeed(load(story.config), journal, outbox).look()
+        config = load(story.config)
+        await Feed(config, journal, outbox, [CheckpointSource(config, journal)]).look()
 
     return story.start(greeting, live(1), queue, live(1), queue, live(1), queue)
 

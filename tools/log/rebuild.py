@@ -2,8 +2,9 @@
 
 Rule 1: reads only; the gateway may run meanwhile. The whole comparison is of one moment of the journal.
 Rule 2: compared, byte for byte: each entry with its hash, the root with every checkpoint, rows with the
-        entries before them, the window table with the rows, the outbox's documents with the rows and the
-        checkpoints, calibrations with the greetings that bring them.
+        entries before them, the window table with the rows, the outbox's documents with the rows, the
+        checkpoints and the events, calibrations with the greetings that bring them. Not hours and alerts:
+        what they are written with (labels, decimals) may have been configured otherwise at the time.
 Rule 3: what retention has pruned cannot be made again: windows are compared from where all entries are there.
         The hashes that were kept are held against the nodes and checkpoints like all others.
 """
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from gateway import config as configuration
 from gateway.errors import JournalError
+from gateway.feed_entries import KINDS, event_of
 from gateway.ingest.calibrations import Check
 from gateway.journal.bodies import event
 from gateway.journal.checkpoints import origin
@@ -40,6 +42,7 @@ from tools.people import Failure
 _CHECKPOINTS = "SELECT size, note FROM checkpoint ORDER BY size"
 _CHECKPOINT = "SELECT at_ms, note FROM checkpoint WHERE size = ?"
 _SIDE = "SELECT destination, key, name, body FROM outbox WHERE kind = 'checkpoints' ORDER BY id"
+_EVENTS = "SELECT destination, key, body FROM outbox WHERE kind = 'events' ORDER BY id"
 _DOCUMENT = "SELECT name, body FROM outbox WHERE destination = ? AND key = ?"
 _DOCUMENTS = "SELECT destination, key FROM outbox WHERE kind = 'windows' AND key LIKE 'window/%' ORDER BY id"
 _ROWLESS = f"SELECT idx FROM window LEFT JOIN entry USING (idx) WHERE kind IS NOT {WINDOW} LIMIT 1"
@@ -62,6 +65,7 @@ class Rebuilt(NamedTuple):
     documents: int  # of windows
     calibrations: int
     sent: int  # documents with a checkpoint
+    events: int  # documents with an event
 
 
 def rebuild(config_path: Path) -> Rebuilt:
@@ -83,6 +87,7 @@ class _Rebuild:
         self._destinations = [id for (id,) in reader.rows("SELECT DISTINCT destination FROM outbox")]
         self._made: set[tuple[str, str]] = set()
         self._sent = 0  # checkpoints
+        self._events = 0
         self._from_ms: int | None = None
 
     def run(self) -> Rebuilt:
@@ -120,6 +125,8 @@ class _Rebuild:
         calibrations.end()
         for row in reader.rows(_SIDE):
             self._check_checkpoint(*row)
+        for row in reader.rows(_EVENTS):
+            self._check_event(*row)
         if not whole.first:
             for destination, key in reader.rows(_DOCUMENTS):
                 if (destination, key) not in self._made:
@@ -127,6 +134,7 @@ class _Rebuild:
         return Rebuilt(
             entries, pruned, checkpoints, self._from_ms, recomputation.windows, recomputation.revisions,
             recomputation.rows, len(self._made), calibrations.found, self._sent,
+            self._events,
         )  # fmt: skip
 
     def _leaves(self, first: int) -> Iterator[tuple[bytes, Stored | None]]:
@@ -217,6 +225,23 @@ class _Rebuild:
         if key != f"checkpoint/{self._codes.code}/{size}" or data != made:
             raise EvidenceError(f"{what} is not what its checkpoint gives")
         self._sent += 1
+
+    def _check_event(self, destination: str, key: str, data: bytes) -> None:
+        """A document with an event tells its entry, and holds a checkpoint of the journal's or none."""
+        what = f"{key} for {destination}"
+        index, _, digits = key.rpartition("/")[2].partition("-")
+        stored = next(self._reader.entries(int(index), int(index)), None) if index.isdigit() else None
+        if stored is None or stored.leaf[:4].hex() != digits or stored.kind not in KINDS:
+            raise EvidenceError(f"{what} tells of no entry of the journal")
+        told = message.checkpoint_in(data)
+        if told:
+            self._known(what, told)
+        config: Any = SimpleNamespace(station=self._codes)
+        more = {"checkpoint": told.decode()} if told else {}
+        name = f"{index}-{digits}"
+        if data != message.entry_message(config, "events", name, stored.arrived_ms, event_of(stored) | more):
+            raise EvidenceError(f"{what} is not what its entry gives")
+        self._events += 1
 
     def _known(self, what: str, told: bytes) -> tuple[int, int]:
         """(entries, time) of a checkpoint of the journal. It may have been told before it was cosigned, or
@@ -320,3 +345,4 @@ def _lines(found: Rebuilt) -> Iterator[str]:
     yield f"{found.documents} documents in the outbox are what these windows give, byte for byte"
     yield f"{found.calibrations} calibrations are what greetings bring"
     yield f"{found.sent} checkpoints in the outbox are as they were signed"
+    yield f"{found.events} events in the outbox are as they are in the journal"

@@ -28,7 +28,7 @@ from random import Random
 from typing import Any
 
 from gateway.errors import DestinationError, JournalError, Refused, Rejected, Unreachable
-from gateway.forward.port import Destination, Document, Outbox
+from gateway.forward.port import Confirmation, Destination, Document, Outbox
 
 UNEXPECTED_MAX = 10
 AFTER_S_MAX = 300.0  # the longest pause that a server may ask for
@@ -107,7 +107,7 @@ class Worker:
         self._backoff = backoff or Backoff(random)
         self._backoff_refused = backoff_refused or Backoff(random, first_s=30.0, max_s=300.0)
         self._sleep = sleep
-        self._flying: deque[tuple[Document, asyncio.Task[None]]] = deque()
+        self._flying: deque[tuple[Document, asyncio.Task[Confirmation]]] = deque()
 
     async def run(self) -> None:
         """Deliver until cancelled; stops within 5 s and leaves nothing confirmed unmarked if it can."""
@@ -166,17 +166,17 @@ class Worker:
 
     async def _settle(self) -> Exception | None:
         """Mark what is confirmed, park what is rejected; the error when the destination itself failed."""
-        confirmed: list[int] = []
+        confirmed: dict[int, Confirmation] = {}
         rejected: list[tuple[Document, Exception]] = []
         broken: tuple[Document, Exception] | None = None
-        kept: deque[tuple[Document, asyncio.Task[None]]] = deque()
+        kept: deque[tuple[Document, asyncio.Task[Confirmation]]] = deque()
         for document, task in self._flying:
             if not task.done():
                 kept.append((document, task))
                 continue
             error = _error(task)
             if error is None:
-                confirmed.append(document.id)
+                confirmed[document.id] = task.result()
             elif isinstance(error, Rejected) or _hopeless(document, error):
                 rejected.append((document, error))
             else:
@@ -195,7 +195,7 @@ class Worker:
         await self._outbox.failed(document.id, str(error), park=False)
         return error
 
-    async def _mark(self, confirmed: list[int]) -> None:
+    async def _mark(self, confirmed: dict[int, Confirmation]) -> None:
         await self._outbox.delivered(confirmed)
         self.counters.delivered += len(confirmed)
         self.counters.connected, self.counters.refused, self.counters.last_error = True, False, ""
@@ -216,7 +216,9 @@ class Worker:
             task.cancel()
         if flying:
             await asyncio.wait([task for _, task in flying], timeout=CLOSE_S_MAX)
-        confirmed = [document.id for document, task in flying if task.done() and _error(task) is None]
+        confirmed = {
+            document.id: task.result() for document, task in flying if task.done() and _error(task) is None
+        }
         self.counters.failed += len(flying) - len(confirmed)
         if confirmed:
             try:
@@ -248,7 +250,7 @@ class Worker:
             self.counters.retry_in_s = 0.0
 
 
-def _error(task: asyncio.Task[None]) -> Exception | None:
+def _error(task: asyncio.Task[Any]) -> Exception | None:
     """What a finished delivery ended in; None when the destination confirmed it."""
     if task.cancelled():
         return Unreachable("The delivery was broken off.")

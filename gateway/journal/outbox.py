@@ -24,8 +24,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway.counters import Counters
-from gateway.forward.port import Document
-from gateway.journal.bodies import DELIVERED, PARKED, Delivery
+from gateway.forward.port import Confirmation, Document
+from gateway.journal.bodies import DELIVERED, PARKED, Delivery, Settled
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import DELIVERY
 from gateway.journal.reader import Reader
@@ -122,12 +122,13 @@ class JournalOutbox:
             self._handed[document.id] = _Handed(destination, document.key, digest)
         return documents
 
-    async def delivered(self, ids: Iterable[int]) -> None:
-        """Mark as delivered; durable when this returns."""
+    async def delivered(self, confirmed: Iterable[int]) -> None:
+        """Mark these (by id) as delivered; durable when this returns. The values of a mapping are told."""
         now_ms = self._now_ms()
-        each = [(id,) for id in ids]
+        answers = confirmed if isinstance(confirmed, Mapping) else {}
+        each = [(id,) for id in confirmed]
         await self._journal.commit(
-            entries=self._told([id for (id,) in each], DELIVERED, now_ms),
+            entries=self._told([id for (id,) in each], DELIVERED, now_ms, "", answers),
             marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])],
             now_ms=now_ms,
         )
@@ -152,20 +153,30 @@ class JournalOutbox:
         if handed is not None:
             self._counters.destination(handed.destination).parked += 1
 
-    def _told(self, ids: list[int], state: str, now_ms: int, reason: str = "") -> list[Entry]:
+    def _told(
+        self,
+        ids: list[int],
+        state: str,
+        now_ms: int,
+        reason: str = "",
+        answers: Mapping[int, Confirmation] = {},
+    ) -> list[Entry]:
         """Rule 4: the entries that go with these marks."""
-        documents: dict[str, list[tuple[str, bytes]]] = {}  # by destination
+        documents: dict[str, list[Settled]] = {}  # by destination
         for id in ids:
             handed = self._handed.get(id)
             if handed is not None and handed.digest is not None:
-                documents.setdefault(handed.destination, []).append((handed.key, handed.digest))
+                settled = Settled(handed.key, handed.digest)
+                if (answer := answers.get(id)) is not None:
+                    settled = Settled(handed.key, handed.digest, answer.remote, answer.size, answer.answer)
+                documents.setdefault(handed.destination, []).append(settled)
         source, mono_ms = self._journal.source(SOURCE), self._mono_ns() // 1_000_000
         return [
             Entry(
                 DELIVERY, source, 0, 0, 0, now_ms, mono_ms, None, None,
-                Delivery(destination, state, now_ms, pairs, reason).encode(),
+                Delivery(destination, state, now_ms, settled, reason).encode(),
             )
-            for destination, pairs in documents.items()
+            for destination, settled in documents.items()
         ]  # fmt: skip
 
     def event(self, destination: str) -> asyncio.Event:

@@ -50,6 +50,8 @@ from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
 from gateway.notices import Notices
+from gateway.parked import Desk
+from gateway.requests import Requests
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
@@ -105,6 +107,7 @@ class Gateway:
             )
             for settings in config.destination
         }
+        self.requests = Requests(state_dir, Desk(self.outbox, self.workers, self.journal.read).do)
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
         self.checkpoints = CheckpointFeed(config, self.journal, self.outbox)
         self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
@@ -173,6 +176,7 @@ class Gateway:
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),
                 asyncio.create_task(self.notices.run(), name="notices"),
+                asyncio.create_task(self.requests.run(), name="requests"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]

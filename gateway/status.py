@@ -194,7 +194,7 @@ class Status:
             elif worker.counters.last_error and not worker.counters.connected and age_s:
                 found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:
-                found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
+                found.append(f"{parked} documents for {id} are parked: look at `quantrac gateway parked`.")
         found += self._problems_of_witnesses()
         found += self._notices.problems()
         for id, counted in self._intake.counters.destinations.items():

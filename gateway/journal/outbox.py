@@ -3,14 +3,15 @@ sent.
 
     pending --delivered--> delivered        (a document of kind "readings" is deleted instead, and tallied)
        |  ^---failed------ pending          (attempts + 1)
-       +-----failed, park-> parked
+       +-----failed, park-> parked          and by a person: gateway/journal/parked.py
 
 Rule 1: documents come in with the transaction of what they tell about; marks ride in the next transaction.
 Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
 Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
 Rule 4: a mark and the entry that tells of it (DELIVERY) are one transaction; one entry for each call and
         destination. What was delivered twice stands in two of them. Documents of kind "readings" stand in
-        none: they are many a second, and nobody asks for them again.
+        none: they are many a second, and nobody asks for them again. What a person parks or releases stands
+        in an EVENT instead.
 Rule 5: to a destination with a delay, a document is pending only once it is that old in station time. One
         whose time is far in the future (a clock that was wrong) waits alone; it holds up nothing.
 """
@@ -25,9 +26,10 @@ from typing import NamedTuple
 
 from gateway.counters import Counters
 from gateway.forward.port import Confirmation, Document
+from gateway.journal import parked
 from gateway.journal.bodies import DELIVERED, PARKED, Delivery, Settled
 from gateway.journal.journal import Journal
-from gateway.journal.kinds import DELIVERY
+from gateway.journal.kinds import DELIVERY, EVENT
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry
 
@@ -152,6 +154,37 @@ class JournalOutbox:
         handed = self._handed.pop(id, None)
         if handed is not None:
             self._counters.destination(handed.destination).parked += 1
+
+    async def by_hand(
+        self, action: parked.Action, ids: Sequence[int], who: str, why: str
+    ) -> tuple[list[parked.Row], list[parked.Row]]:
+        """A person parks pending documents, of which none may be under way, or releases parked ones.
+
+        Those of `ids` that were changed, durably, and the others that there are, as they are.
+        """
+        rows = await self._journal.read(parked.rows_of, ids)
+        changed = [row for row in rows if row.state == action.before]
+        if not changed:
+            return [], rows
+        now_ms, source = self._now_ms(), self._journal.source(SOURCE)
+        mono_ms = self._mono_ns() // 1_000_000
+        await self._journal.commit(
+            entries=[
+                Entry(EVENT, source, 0, 0, 0, now_ms, mono_ms, None, None, body)
+                for body in parked.bodies(action, changed, who, why)
+            ],
+            marks=[parked.marks(action, changed, who, why, now_ms)],
+            now_ms=now_ms,
+        )
+        # A mark that the disk had held up may have come first: what counts is how they are now.
+        wanted = {row.id for row in changed}
+        rows = await self._journal.read(parked.rows_of, ids)
+        changed = [row for row in rows if row.id in wanted and action.done(row)]
+        for row in changed:
+            self._handed.pop(row.id, None)
+            self._counters.destination(row.destination).parked += action.parked
+            self.event(row.destination).set()
+        return changed, [row for row in rows if row not in changed]
 
     def _told(
         self,

@@ -89,7 +89,7 @@ def test_each_problem_is_a_sentence(gateway):
     assert status.problems() == []
 
     gateway.counters.destination("national").parked = 2
-    assert status.problems() == ["2 documents for national are parked: somebody has to look at them."]
+    assert status.problems() == ["2 documents for national are parked: look at `quantrac gateway parked`."]
     gateway.counters.destination("national").parked = 0
 
     gateway.journal.status = "The disk is full."

@@ -68,6 +68,10 @@ STOP_JOURNAL_S = 2.0
 WATCHDOG_S = 10.0
 """How often systemd is told that the loop is alive."""
 CLOCK_LOOK_S = 0.02
+THREADS_MAX = 64
+"""They are made when they are needed. A server that hangs can hold some, and must never hold the last: with
+Python's own limit (processors + 4) a few dead FTP servers kept a local folder waiting.
+"""
 THREADS = "helper"
 """What the threads are called in which destinations wait for the system (name look-ups, files)."""
 
@@ -272,7 +276,7 @@ def _make(state_dir: Path) -> None:
 
 
 async def _run(config: Config, clock_path: Path | None, notify: Callable[[str], None]) -> int:
-    threads = ThreadPoolExecutor(thread_name_prefix=THREADS)
+    threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=THREADS)
     asyncio.get_running_loop().set_default_executor(threads)
     clock = Clock() if clock_path is None else await _simulated(clock_path, notify)
     try:

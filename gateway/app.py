@@ -56,7 +56,9 @@ from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 from gateway.metrics import exporter
 from gateway.notices import Notices
+from gateway.parked import Desk
 from gateway.public_pages import PublicPages
+from gateway.requests import Requests
 from gateway.status import Status
 from gateway.web.server import Server
 from gateway.windows import Window
@@ -73,6 +75,10 @@ STOP_JOURNAL_S = 2.0
 WATCHDOG_S = 10.0
 """How often systemd is told that the loop is alive."""
 CLOCK_LOOK_S = 0.02
+THREADS_MAX = 64
+"""They are made when they are needed. A server that hangs can hold some, and must never hold the last: with
+Python's own limit (processors + 4) a few dead FTP servers kept a local folder waiting.
+"""
 THREADS = "helper"
 """What the threads are called in which destinations wait for the system (name look-ups, files)."""
 
@@ -114,6 +120,7 @@ class Gateway:
             )
             for settings in config.destination
         }
+        self.requests = Requests(state_dir, Desk(self.outbox, self.workers, self.journal.read).do)
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
         sources = (CheckpointSource, HourSource, EventSource, AlertSource)
         self.feed = Feed(
@@ -192,6 +199,7 @@ class Gateway:
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),
                 asyncio.create_task(self.notices.run(), name="notices"),
+                asyncio.create_task(self.requests.run(), name="requests"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]
@@ -287,7 +295,7 @@ def _make(state_dir: Path) -> None:
 
 
 async def _run(config: Config, clock_path: Path | None, notify: Callable[[str], None]) -> int:
-    threads = ThreadPoolExecutor(thread_name_prefix=THREADS)
+    threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=THREADS)
     asyncio.get_running_loop().set_default_executor(threads)
     clock = Clock() if clock_path is None else await _simulated(clock_path, notify)
     try:

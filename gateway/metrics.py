@@ -2,7 +2,7 @@
 
 The names that must balance (gateway/counters.py):
     quantrac_readings_read_total == _journaled_total == _windowed_total + _open + _late + _unplaced_total
-    quantrac_documents_queued_total == _delivered_total + _parked_total + _waiting
+    quantrac_documents_queued_total == _delivered_total + _parked + _waiting
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 STATES = {  # names that go up and down; all others only grow
     "open", "late", "waiting", "oldest_unsent_s", "retry_in_s", "connected", "up",
     "backoff_s", "response_ms", "late_ms", "last_ok_ms",
+    "documents_parked", "rate_per_s", "eta_s",
     "documents_refused", "witness_refused",  # with the family's name: other families count what they refuse
     "witness_size", "age_s", "behind_s", "disputed",
     "retention_days", "free_bytes", "journal_bytes", "unused_bytes", "held_days", "entries_per_day",

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.config_model import Config
 from gateway.feed import Feed
+from gateway.forward.pace import Pace
 from gateway.forward.worker import Worker
 from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
@@ -56,6 +57,7 @@ class Status:
         self._notices = notices
         self._feed = feed
         self._newest: dict[str, Window] = {}
+        self._paces = {id: Pace() for id in workers}
         self._grown: dict[str, tuple[int, float]] = {}  # counter -> (its value, when it had grown to it)
 
     def closed(self, windows: list[Window]) -> None:
@@ -112,12 +114,22 @@ class Status:
         worker = self._workers[id].counters
         counted = counters.destination(id)
         oldest = worker.oldest_unsent_ms
+        rate, eta_s = self._estimate(id)
         return {
             "id": id, "connected": worker.connected, "queued": counted.queued, "delivered": counted.delivered,
             "parked": counted.parked, "backlog": counted.waiting, "attempts": worker.attempts,
             "oldest_unsent_s": None if oldest is None else worker.oldest_unsent_age_s(self._clock.now_ms()),
-            "retry_in_s": worker.retry_in_s, "refused": worker.refused, "last_error": worker.last_error,
+            "rate_per_s": rate, "eta_s": eta_s, "retry_in_s": worker.retry_in_s,
+            "refused": worker.refused, "last_error": worker.last_error,
         }  # fmt: skip
+
+    def _estimate(self, id: str) -> tuple[float | None, float | None]:
+        """Documents delivered a second, and seconds until none waits; None while it does not move."""
+        pace, counted = self._paces[id], self._intake.counters.destination(id)
+        pace.look(self._clock.mono_ns() / 1e9, counted.delivered, counted.queued)
+        if not self._workers[id].counters.connected or not counted.waiting:
+            return None, None
+        return pace.rate_per_s(), pace.eta_s(counted.waiting)
 
     def _witness(self, name: str) -> dict[str, Any]:
         """size, age_s: of the newest checkpoint that it cosigned; behind_s: how long a newer one waits."""
@@ -189,15 +201,18 @@ class Status:
         now_ms = self._clock.now_ms()
         for id, worker in self._workers.items():
             age_s = worker.counters.oldest_unsent_age_s(now_ms)
+            self._estimate(id)  # looked at again and again, it knows the pace
             if worker.counters.refused:
                 found.append(f"The destination {id} refuses us: {worker.counters.last_error}")
+            elif age_s > LATE_S and (catching_up := self._catches_up(id)):
+                found.append(f"The destination {id} is {age_s / 60:.0f} minutes behind and {catching_up}")
             elif age_s > LATE_S:
                 why = f": {worker.counters.last_error}" if worker.counters.last_error else "."
                 found.append(f"The destination {id} is {age_s / 60:.0f} minutes behind{why}")
             elif worker.counters.last_error and not worker.counters.connected and age_s:
                 found.append(f"The destination {id} is away: {worker.counters.last_error}")
             if parked := self._intake.counters.destination(id).parked:
-                found.append(f"{parked} documents for {id} are parked: somebody has to look at them.")
+                found.append(f"{parked} documents for {id} are parked: look at `quantrac gateway parked`.")
         found += self._problems_of_witnesses()
         found += self._notices.problems()
         found += self._feed.problems()
@@ -208,6 +223,20 @@ class Status:
                     "give a destination that id again."
                 )
         return found
+
+    def _catches_up(self, id: str) -> str:
+        """How a destination that is behind comes on; "" while it does not move."""
+        rate, eta_s = self._estimate(id)
+        waiting = self._intake.counters.destination(id).waiting
+        documents = "1 document" if waiting == 1 else f"{waiting:,} documents"
+        if rate is None:
+            return ""
+        if eta_s is None:
+            return f"takes less than comes: {documents} wait."
+        minutes = max(1, round(eta_s / 60))
+        if minutes > 180:
+            return f"catches up: {documents}, about {minutes / 60:.0f} hours."
+        return f"catches up: {documents}, about {minutes} minute{'s' * (minutes > 1)}."
 
     def _problems_of_witnesses(self) -> Iterator[str]:
         for name, witness in self._witnesses.items():

@@ -6,7 +6,7 @@ Rule 1: no gateway, no database, no network, no clock. Bundles come from strange
         result is claims or one EvidenceError, in less than 200 MB.
 Rule 2: in this order, each step on what the ones before have shown: the files that are there; the key; the
         checkpoint; every entry and its receipt; how the log came to its key; an earlier checkpoint in hand;
-        the windows; the provincial files; the device's seals.
+        the windows; the provincial files; what was delivered; the device's seals.
 Rule 3: what was not shown is said, too, and never counts as shown.
 """
 
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from gateway import verify_bundle as bundles
 from gateway.verify_bundle import CHECKPOINT, CONSISTENCY, FILE_MAX, README, VKEY, Manifest
+from gateway.verify_deliveries import Deliveries
 from gateway.verify_entries import Entries
 from gateway.verify_files import Files, codes_of, compare
 from gateway.verify_handovers import History, handovers
@@ -82,9 +83,14 @@ def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done,
     codes = codes_of(checkpoint.origin)
     files = Files(codes)
     windows = Recomputation(entries.leaf, manifest.from_ms, manifest.to_ms, manifest.first, files.hear)
-    _recompute(entries, windows, manifest, progress)
+    deliveries = Deliveries(manifest.files)
+    _recompute(entries, windows, deliveries, manifest, progress)
     yield Claim("windows", _windows_text(windows, manifest))
     yield check_files(bundle, manifest, files)
+    for said in deliveries.lines():
+        yield Claim("deliveries", f"the log says: {said}")
+    if manifest.files and deliveries.lines():
+        yield Claim("deliveries", _confirmed_text(bundle, manifest, deliveries))
     if trust.seal_key is not None:
         device = trust.device or _only_device(entries)
         for shown, text in check_seals(entries.of_run(), trust.seal_key, device):
@@ -174,10 +180,17 @@ def _consistent(seen: Checkpoint, checkpoint: Checkpoint, entries: Entries, know
 # What follows from the entries ------------------------------------------------------------------------------
 
 
-def _recompute(entries: Entries, windows: Recomputation, manifest: Manifest, progress: Progress) -> None:
+def _recompute(
+    entries: Entries,
+    windows: Recomputation,
+    deliveries: Deliveries,
+    manifest: Manifest,
+    progress: Progress,
+) -> None:
     total = manifest.last - manifest.first + 1 + len(manifest.others)
     for done, (index, leaf) in enumerate(entries.leaves()):
         windows.take(index, leaf)
+        deliveries.take(leaf)
         if not done % 1024:
             progress("windows", done, total)
     windows.end()
@@ -228,6 +241,12 @@ def check_files(bundle: Bundle, manifest: Manifest, files: Files) -> Claim:
     if files.unknown:
         text += f"; of {len(files.unknown)} windows the log does not say how their file is written"
     return Claim("files", text, bool(manifest.files))
+
+
+def _confirmed_text(bundle: Bundle, manifest: Manifest, deliveries: Deliveries) -> str:
+    digests = {name: sha256(bundle.read(f"files/{name}", FILE_MAX)).digest() for name in manifest.files}
+    count = deliveries.confirmed(digests)
+    return f"of its {len(digests)} provincial files, {count} are confirmed in it with these very bytes"
 
 
 def _only_device(entries: Entries) -> str:

@@ -192,6 +192,61 @@ def gateway_compact(
     raise typer.Exit(print_compact(config, json))
 
 
+@gateway.command("parked")
+@speak
+def gateway_parked(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")],
+    destination: Annotated[str | None, typer.Option(help="Only this destination's.")] = None,
+    json: Json = False,
+) -> None:
+    """List the documents that are not sent until a person has looked at them, and why.
+
+    Example: quantrac gateway parked config.toml --destination province
+    """
+    from tools.parked import print_parked
+
+    raise typer.Exit(print_parked(config, destination, json))
+
+
+@gateway.command("release")
+@speak
+def gateway_release(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")],
+    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers, as `parked` lists them.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="All that are parked for --destination.")] = False,
+    destination: Annotated[str | None, typer.Option(help="With --all.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the log for ever.")] = "",
+    json: Json = False,
+) -> None:
+    """Send parked documents after all, the oldest first. The gateway may run or not.
+
+    Example: quantrac gateway release config.toml --all --destination province --reason "they fixed it"
+    """
+    from tools.parked import print_change
+    from tools.people import UsageError
+
+    if all != (destination is not None):
+        raise UsageError("--all and --destination ID belong together.")
+    raise typer.Exit(print_change(config, "release", ids or (), destination or "", reason, json))
+
+
+@gateway.command("park")
+@speak
+def gateway_park(
+    config: Annotated[Path, typer.Argument(help="The configuration, TOML.")],
+    ids: Annotated[list[int], typer.Argument(help="Numbers of documents that wait to be sent.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the log for ever.")],
+    json: Json = False,
+) -> None:
+    """Do not send these documents until they are released. The gateway may run or not.
+
+    Example: quantrac gateway park config.toml 4711 --reason "made during the test of 25 March"
+    """
+    from tools.parked import print_change
+
+    raise typer.Exit(print_change(config, "park", ids, "", reason, json))
+
+
 @gateway.command("interruptions")
 @speak
 def gateway_interruptions(

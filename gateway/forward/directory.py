@@ -13,8 +13,9 @@ import threading
 from pathlib import Path
 
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward.answers import place
 from gateway.forward.files import temporary_name
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 REJECTED = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
@@ -29,30 +30,35 @@ class DirectoryDestination:
         self._path = path
         self._lock = threading.Lock()  # a delivery that was cancelled still ends in its thread
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return when the file is on the disk under its final name."""
         try:
-            await asyncio.to_thread(self._store, document)
+            said = await asyncio.to_thread(self._store, document)
         except OSError as error:
             raise _told(error, self._path) from error
+        path = place(str(self._path / document.folder / document.name))
+        return Confirmation(path, len(document.body), said)
 
-    def _store(self, document: Document) -> None:
+    def _store(self, document: Document) -> str:
         with self._lock:
-            store(self._path / document.folder, document.name, document.body)
+            return store(self._path / document.folder, document.name, document.body)
 
     async def close(self) -> None:
         """Nothing is held between deliveries."""
 
 
-def store(folder: Path, name: str, body: bytes) -> None:
-    """Write `body` as folder/name: temporary name, fsync, size, rename, fsync of the folder. OSError."""
+def store(folder: Path, name: str, body: bytes) -> str:
+    """Write `body` as folder/name: temporary name, fsync, size, rename, fsync of the folder. OSError.
+
+    What the disk has then, in words.
+    """
     final, part = folder / name, folder / temporary_name(name)
     if not folder.is_dir():
         _make(folder)
     if _holds(final, body):
         part.unlink(missing_ok=True)
         _sync(folder)  # an earlier try may have ended before this
-        return
+        return f"there already: read back the same, size {len(body)}"
     with open(part, "wb") as file:
         file.write(body)
         file.flush()
@@ -62,6 +68,7 @@ def store(folder: Path, name: str, body: bytes) -> None:
         raise OSError(errno.EIO, f"{part} has {size} bytes instead of {len(body)}")
     os.replace(part, final)
     _sync(folder)
+    return f"size {size}, synchronised, renamed"
 
 
 def _holds(path: Path, body: bytes) -> bool:

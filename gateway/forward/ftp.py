@@ -34,15 +34,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.config_model import FtpsDestination
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward.answers import place, shown
 from gateway.forward.files import read_secret, temporary_name, temporary_prefix
 from gateway.forward.ftp_client import Client
 from gateway.forward.ftp_tls import Tls, names_another_host
 from gateway.forward.ftp_words import told
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 
 if TYPE_CHECKING:
     from gateway.config_model import FtpDestination as Settings
 
+SAME = "there already: read back the same, size {}"
 THREAD_END_S_MAX = 1.0  # until a thread whose sockets were ended is gone
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class FtpDestination:
         self._fresh = True  # nothing was uploaded by it yet
         self._secret = ""
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return when the server has the file under its final name."""
         if not document.name or "/" in document.name or not (document.name + document.folder).isprintable():
             raise Rejected(f"{document.name!r} is not a file name that FTP can carry.")
@@ -75,9 +77,11 @@ class FtpDestination:
         if self._client is None:
             await self._connect()
         assert self._client is not None
-        await self._run(self._client, partial(self._store, self._client, document), document.name)
+        said = await self._run(self._client, partial(self._store, self._client, document), document.name)
         self._fresh = False
         self._leaving = asyncio.get_running_loop().call_later(self._settings.keepalive_s, self._leave)
+        path = place(posixpath.join(self._whole(self._folder or ""), document.name))
+        return Confirmation(path, len(document.body), shown(said, self._secret))
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -144,23 +148,24 @@ class FtpDestination:
 
     # What the helper thread does
 
-    def _store(self, client: Client, document: Document) -> None:
+    def _store(self, client: Client, document: Document) -> str:
+        """What the server answered."""
         name, body = document.name, document.body
         self._go(client, posixpath.join(self._settings.path, document.folder))
         client.step = "look"
         there = (self._fresh or document.attempts > 0) and _holds(client, name, body)
         if self._fresh:
             _sweep(client, name)
-        if not there:
-            _upload(client, temporary_name(name, self._token), name, body)
+        if there:
+            return SAME.format(len(body))
+        return _upload(client, temporary_name(name, self._token), name, body)
 
     def _go(self, client: Client, folder: str) -> None:
         """Stand in `folder`, below the one in which the server put us; made when it is missing."""
         if self._folder == folder:
             return
         client.step = "folder"
-        start = "/" if folder.startswith("/") else self._home
-        whole = posixpath.join(start, folder)
+        start, whole = self._start(folder), self._whole(folder)
         if not whole.isascii():
             _if_known(client, "OPTS UTF8 ON")
         try:
@@ -170,6 +175,12 @@ class FtpDestination:
             for part in filter(None, folder.split("/")):
                 _step_into(client, part)
         self._folder = folder
+
+    def _start(self, folder: str) -> str:
+        return "/" if folder.startswith("/") else self._home
+
+    def _whole(self, folder: str) -> str:
+        return posixpath.join(self._start(folder), folder)
 
     def _told(self, error: Exception, step: str, name: str) -> DestinationError:
         return told(error, self._server, step, name, self._secret)
@@ -192,9 +203,10 @@ def _step_into(client: Client, part: str) -> None:
         client.voidcmd(f"CWD {part}")
 
 
-def _upload(client: Client, part: str, name: str, body: bytes) -> None:
+def _upload(client: Client, part: str, name: str, body: bytes) -> str:
+    """What the server answered, to the file and to the name."""
     client.step = "write"
-    client.put(part, body)
+    taken = client.put(part, body)
     size = _size(client, part)
     if size is None:  # it does not say
         size = len(body) if _read_back(client, part, body) else None
@@ -202,33 +214,35 @@ def _upload(client: Client, part: str, name: str, body: bytes) -> None:
         raise Unreachable(f"The server kept {size or 'less'} of {len(body)} bytes. Is its disk full?")
     client.step = "rename"
     try:
-        _rename(client, part, name)
+        named = _rename(client, part, name)
     except ftplib.error_perm:
         if _size(client, name) is None and name not in client.names(name):
             raise
         if _reads(client, name, body):
             client.voidcmd(f"DELE {part}")
-            return
-        _replace(client, part, name)
+            return SAME.format(len(body))
+        named = _replace(client, part, name)
+    return f"{taken} / {named}"
 
 
-def _replace(client: Client, part: str, name: str) -> None:
+def _replace(client: Client, part: str, name: str) -> str:
     """Rename where the name is taken: the other file is gone only once ours is there."""
     aside = f"{part}.old"
     _rename(client, name, aside)
     try:
-        _rename(client, part, name)
+        named = _rename(client, part, name)
     except ftplib.error_perm:
         _rename(client, aside, name)
         raise
     _if_known(client, f"DELE {aside}")
+    return named
 
 
-def _rename(client: Client, part: str, name: str) -> None:
+def _rename(client: Client, part: str, name: str) -> str:
     said = client.sendcmd(f"RNFR {part}")
     if said[0] != "3":
         raise ftplib.error_reply(said)
-    client.voidcmd(f"RNTO {name}")
+    return client.voidcmd(f"RNTO {name}")
 
 
 def _size(client: Client, name: str) -> int | None:

@@ -207,15 +207,15 @@ class Client(ftplib.FTP):
             raise ftplib.error_proto(said)
         return int(said[3:].strip())
 
-    def put(self, name: str, body: bytes) -> None:
-        """Write a file; the server has said that it took it when this returns."""
+    def put(self, name: str, body: bytes) -> str:
+        """Write a file; what the server said when it had taken it."""
         conn = self._data(f"STOR {name}")
         try:
             conn.sendall(body)
             self._finish(conn)
         finally:
             self._drop(conn)
-        self.voidresp()
+        return self.voidresp()
 
     def get(self, name: str, bytes_max: int) -> bytes:
         """A file's bytes, of a longer one one more than `bytes_max`."""

@@ -30,8 +30,9 @@ from urllib.parse import urlsplit
 
 from gateway import tls
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward.answers import LENGTH_MAX, place, shown
 from gateway.forward.files import read_secret
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 from gateway.web.client import Answer, Connection, connect
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class HttpsDestination:
         self._token = ""
         self._used_s = 0.0  # when it answered last, on the loop's clock
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return when the server has answered that it took this document."""
         connection = self._connection
         if connection is None or not connection.reusable or self._quiet_s() > self._settings.keepalive_s:
@@ -74,6 +75,8 @@ class HttpsDestination:
         self._used_s = asyncio.get_running_loop().time()
         if error := _told(answer, self._server, document, self._token):
             raise error
+        said = shown(f"HTTP {answer.status} {answer.reason}", self._token) + _said(answer, self._token)
+        return Confirmation(place(self._settings.url), len(document.body), said[:LENGTH_MAX])
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -128,7 +131,7 @@ def _told(answer: Answer, server: str, document: Document, token: str) -> Destin
     if status in SOON or status >= 500:
         return Unreachable(f"{server} answers {said}. Trying again.", _retry_after_s(answer.headers))
     if 300 <= status < 400:
-        there = _shown(answer.headers.get("location", ""), token) or "nowhere"
+        there = shown(answer.headers.get("location", ""), token, SAID_LENGTH_MAX) or "nowhere"
         what = f"{server} answers {status} and points to {there}"
         return Refused(f"{what}. Nothing goes there by itself: give the address it points to.")
     return Rejected(f"{server} answers {said} to {document.key}. It will not take this document.")
@@ -143,13 +146,7 @@ def _said(answer: Answer, token: str) -> str:
     """The beginning of a short text in the answer, for a person; a page of HTML says nothing."""
     if "html" in answer.content_type or not answer.body:
         return ""
-    return f" ({_shown(answer.body.decode('utf-8', 'replace'), token)})"
-
-
-def _shown(text: str, token: str) -> str:
-    text = text.replace(token, "...") if token else text
-    text = "".join(c if c.isprintable() else " " for c in text[: 4 * SAID_LENGTH_MAX])
-    return " ".join(text.split())[:SAID_LENGTH_MAX]
+    return f" ({shown(answer.body.decode('utf-8', 'replace'), token, SAID_LENGTH_MAX)})"
 
 
 def _retry_after_s(headers: dict[str, str]) -> float:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from gateway import tls
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
 from gateway.forward import mqtt_reasons
+from gateway.forward.answers import place, shown
 from gateway.forward.files import read_secret
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 
 if TYPE_CHECKING:
     import paho.mqtt.client as paho
@@ -50,7 +51,7 @@ class MqttDestination:
         self._lock = asyncio.Lock()  # wakes in order, so messages keep theirs while the connection is made
         self._link: _Link | None = None
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return when the broker has confirmed this message."""
         async with self._lock:
             if self._link is None or self._link.broken:
@@ -60,7 +61,7 @@ class MqttDestination:
             confirmed = await link.publish(document)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                await confirmed
+                said = await confirmed
         except TimeoutError:
             late = Unreachable(f"The broker {self._server} did not confirm in time. Trying again.")
             link.drop(late)
@@ -68,6 +69,7 @@ class MqttDestination:
         except asyncio.CancelledError:
             link.drop(_closed(self._server))
             raise
+        return Confirmation(place(document.name), len(document.body), shown(said))
 
     async def close(self) -> None:
         """Drop the connection; nothing unconfirmed survives it."""
@@ -159,7 +161,7 @@ class _Link:
         self._said = ""  # what paho logged last of an error
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[str]] = {}
         self._client: paho.Client | None = None
         self._socket: Any = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -182,8 +184,8 @@ class _Link:
             self._loop.add_writer(self._socket, client.loop_write)
         self._tick()
 
-    async def publish(self, document: Document) -> asyncio.Future[None]:
-        """Hand one message to the socket, once the window has room; the future is done at its PUBACK."""
+    async def publish(self, document: Document) -> asyncio.Future[str]:
+        """Hand one message to the socket, once the window has room; the future is what its PUBACK says."""
         size = _packet_bytes(document)
         if self._packet_bytes_max and size > self._packet_bytes_max:
             what = f"{document.key} makes a packet of {size} bytes"
@@ -275,7 +277,7 @@ class _Link:
             name = _name(reason, properties)
             future.set_exception(mqtt_reasons.told(reason.value, name, self._server, of_message=True))
         else:
-            future.set_result(None)
+            future.set_result(f"PUBACK {_name(reason, properties)}" if self._version == V5 else "PUBACK")
 
     def _on_log(self, client: Any, userdata: Any, level: int, text: str) -> None:
         if "[SSL" in text:  # the only way in which paho tells why TLS ended

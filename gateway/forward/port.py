@@ -9,6 +9,7 @@ Rule 3: only the outbox knows what is still to be sent; a destination keeps no s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -26,6 +27,16 @@ class Document(NamedTuple):
     attempts: int
 
 
+class Confirmation(NamedTuple):
+    """That a destination has a document, in its own words. They stand in the journal for ever: no credentials
+    (gateway.forward.answers).
+    """
+
+    remote: str  # where it has it: the file's whole path as the server takes it, the topic, the URL
+    size: int  # bytes, as the destination counts them where it says so, else as they were sent
+    answer: str  # what it said, one line
+
+
 class Outbox(Protocol):
     """The durable queue, as the forwarder sees it (the journal implements it)."""
 
@@ -33,8 +44,8 @@ class Outbox(Protocol):
         """Up to `limit` documents neither delivered nor parked, and due, with id > after_id, oldest first."""
         ...
 
-    async def delivered(self, ids: list[int]) -> None:
-        """Mark as delivered; durable when this returns."""
+    async def delivered(self, confirmed: Mapping[int, Confirmation]) -> None:
+        """Mark these (by id) as delivered; durable when this returns."""
         ...
 
     async def failed(self, id: int, reason: str, park: bool) -> None:
@@ -51,7 +62,7 @@ class Destination(Protocol):
 
     in_flight_max: int  # documents that may be unconfirmed at once; 1 = strictly one after the other
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return once the destination itself has confirmed it. After an error close() comes first."""
         ...
 

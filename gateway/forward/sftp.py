@@ -29,8 +29,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
+from gateway.forward.answers import place
 from gateway.forward.files import read_secret, temporary_name, temporary_prefix
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 
 if TYPE_CHECKING:
     import asyncssh
@@ -67,7 +68,7 @@ class SftpDestination:
         self._token = ""  # of this connection
         self._begun = 0  # documents of this connection
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         """Return when the server has the file under its final name."""
         if self._failed:
             raise Unreachable(f"{self._server}: {BEHIND}")
@@ -86,11 +87,12 @@ class SftpDestination:
                 if before is not None:
                     before.add_done_callback(begin)
                 try:
-                    await self._store(sftp, document, before)
+                    confirmation = await self._store(sftp, document, before)
                 finally:
                     if before is not None:
                         before.remove_done_callback(begin)
             mine.set_result(True)
+            return confirmation
         except BaseException as error:
             self._failed = True
             mine.set_result(False)
@@ -101,7 +103,7 @@ class SftpDestination:
 
     async def _store(
         self, sftp: asyncssh.SFTPClient, document: Document, before: asyncio.Future[bool] | None
-    ) -> None:
+    ) -> Confirmation:
         self._begun += 1
         early = self._begun <= IN_FLIGHT  # an earlier connection may have been at work on this one
         folder = posixpath.join(self._settings.path, document.folder)
@@ -115,8 +117,12 @@ class SftpDestination:
             await _write(sftp, part, document.body)
         if before is not None and not await before:
             raise Unreachable(f"{self._server}: {BEHIND}")
-        if not there and not await _if_offered(partial(sftp.posix_rename, part, final)):
-            await _plain_rename(sftp, part, final, document.body)
+        size, said = len(document.body), "there already: read back the same, size {}"
+        if not there:
+            said = "size {} as written, renamed"
+            if not await _if_offered(partial(sftp.posix_rename, part, final)):
+                await _plain_rename(sftp, part, final, document.body)
+        return Confirmation(place(final), size, said.format(size))
 
     async def close(self) -> None:
         """Drop the connection; what comes now starts afresh."""

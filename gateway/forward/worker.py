@@ -15,6 +15,7 @@ Rule 1: a document is marked only after the destination confirmed it. A crash ca
         then it is delivered again, which every destination makes harmless.
 Rule 2: deliveries begin in outbox order; after a failure the oldest unconfirmed comes first again.
 Rule 3: back-off runs on real time, not on the station's clock, which can jump.
+Rule 4: what a person does to documents that may be under way is done between two deliveries: between().
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.errors import DestinationError, GatewayError, JournalError, Refused, Rejected, Unreachable
-from gateway.forward.port import Destination, Document, Outbox
+from gateway.forward.port import Confirmation, Destination, Document, Outbox
 
 UNEXPECTED_MAX = 10
 AFTER_S_MAX = 300.0  # the longest pause that a server may ask for
 CLOSE_S_MAX = 2.0  # of the 5 s in which a worker has to stop
 MARK_S_MAX = 2.0
 
+STOPPED = "The gateway is stopping: nothing was changed. Give it again."
+
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -107,10 +112,15 @@ class Worker:
         self._backoff = backoff or Backoff(random)
         self._backoff_refused = backoff_refused or Backoff(random, first_s=30.0, max_s=300.0)
         self._sleep = sleep
-        self._flying: deque[tuple[Document, asyncio.Task[None]]] = deque()
+        self._flying: deque[tuple[Document, asyncio.Task[Confirmation]]] = deque()
+        self._rewind = False  # what is pending now may be older than what is under way
+        self._calls: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future]] = deque()
+        self._called: asyncio.Future[None] | None = None  # done when there are some; None before run()
+        self._ended = False
 
     async def run(self) -> None:
         """Deliver until cancelled; stops within 5 s and leaves nothing confirmed unmarked if it can."""
+        self._called = asyncio.get_running_loop().create_future()
         try:
             while True:
                 try:
@@ -121,11 +131,58 @@ class Worker:
                     error = journal
                 await self._pause(error)
         finally:
+            self._ended = True
             await self._land()
+            for _, future in self._calls:
+                future.cancel()
             self.counters.connected = False
+
+    def rewind(self) -> None:
+        """Documents were released: begin with the oldest again as soon as those under way are settled."""
+        self._rewind = True
+        self._event.set()
+
+    async def between(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call()` gives, called while nothing is under way: what is, is broken off, and sent again
+        afterwards if it still waits. JournalError when the worker ends first.
+        """
+        if self._ended:
+            raise JournalError(STOPPED)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.append((call, future))
+        if self._called is not None and not self._called.done():
+            self._called.set_result(None)
+        self._event.set()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._ended:
+                raise JournalError(STOPPED) from None
+            raise
+
+    async def _answer_calls(self) -> None:
+        if not self._calls:
+            return
+        if self._flying:
+            await self._land()
+        while self._calls:
+            call, future = self._calls.popleft()
+            try:
+                found = await call()
+            except Exception as error:
+                if not future.done():
+                    future.set_exception(error)
+            except BaseException:
+                future.cancel()
+                raise
+            else:
+                if not future.done():
+                    future.set_result(found)
+        self._called = asyncio.get_running_loop().create_future()
 
     async def _deliver_until_failure(self) -> Exception:
         while True:
+            await self._answer_calls()
             drained = await self._launch()
             if not self._flying:
                 await self._event.wait()
@@ -138,8 +195,9 @@ class Worker:
     async def _launch(self) -> bool:
         """Begin deliveries until the window is full; True when the outbox holds no more than these."""
         room = self._destination.in_flight_max - len(self._flying)
-        if room <= 0:
+        if room <= 0 or (self._rewind and self._flying):
             return False
+        self._rewind = False
         self._event.clear()  # before looking: whatever is queued from here on sets it again
         after = self._flying[-1][0].id if self._flying else 0
         documents = await self._outbox.pending(self.id, after, room)
@@ -153,8 +211,9 @@ class Worker:
         return len(documents) < room
 
     async def _wait(self, for_more: bool) -> None:
-        """Until the oldest is settled, or (when there is room) something new was queued."""
-        waiting: set[asyncio.Future[Any]] = {self._flying[0][1]}
+        """Until the oldest is settled, somebody calls, or (when there is room) something new was queued."""
+        assert self._called is not None
+        waiting: set[asyncio.Future[Any]] = {self._flying[0][1], self._called}
         news = asyncio.ensure_future(self._event.wait()) if for_more else None
         if news:
             waiting.add(news)
@@ -166,17 +225,17 @@ class Worker:
 
     async def _settle(self) -> Exception | None:
         """Mark what is confirmed, park what is rejected; the error when the destination itself failed."""
-        confirmed: list[int] = []
+        confirmed: dict[int, Confirmation] = {}
         rejected: list[tuple[Document, Exception]] = []
         broken: tuple[Document, Exception] | None = None
-        kept: deque[tuple[Document, asyncio.Task[None]]] = deque()
+        kept: deque[tuple[Document, asyncio.Task[Confirmation]]] = deque()
         for document, task in self._flying:
             if not task.done():
                 kept.append((document, task))
                 continue
             error = _error(task)
             if error is None:
-                confirmed.append(document.id)
+                confirmed[document.id] = task.result()
             elif isinstance(error, Rejected) or _hopeless(document, error):
                 rejected.append((document, error))
             else:
@@ -195,7 +254,7 @@ class Worker:
         await self._outbox.failed(document.id, str(error), park=False)
         return error
 
-    async def _mark(self, confirmed: list[int]) -> None:
+    async def _mark(self, confirmed: dict[int, Confirmation]) -> None:
         await self._outbox.delivered(confirmed)
         self.counters.delivered += len(confirmed)
         self.counters.connected, self.counters.refused, self.counters.last_error = True, False, ""
@@ -216,7 +275,9 @@ class Worker:
             task.cancel()
         if flying:
             await asyncio.wait([task for _, task in flying], timeout=CLOSE_S_MAX)
-        confirmed = [document.id for document, task in flying if task.done() and _error(task) is None]
+        confirmed = {
+            document.id: task.result() for document, task in flying if task.done() and _error(task) is None
+        }
         self.counters.failed += len(flying) - len(confirmed)
         if confirmed:
             try:
@@ -242,13 +303,19 @@ class Worker:
         backoff = self._backoff_refused if isinstance(error, Refused) else self._backoff
         asked_s = error.after_s if isinstance(error, Unreachable) else 0.0
         self.counters.retry_in_s = max(backoff.next_s(), min(asked_s, AFTER_S_MAX))
+        sleeping = asyncio.ensure_future(self._sleep(self.counters.retry_in_s))
         try:
-            await self._sleep(self.counters.retry_in_s)
+            while not sleeping.done():
+                assert self._called is not None
+                await asyncio.wait({sleeping, self._called}, return_when=asyncio.FIRST_COMPLETED)
+                await self._answer_calls()
+            await sleeping
         finally:
+            sleeping.cancel()
             self.counters.retry_in_s = 0.0
 
 
-def _error(task: asyncio.Task[None]) -> Exception | None:
+def _error(task: asyncio.Task[Any]) -> Exception | None:
     """What a finished delivery ended in; None when the destination confirmed it."""
     if task.cancelled():
         return Unreachable("The delivery was broken off.")

@@ -1,10 +1,12 @@
 """What stands in the bodies of entries that are no readings. Pure.
 
     EVENT, COMMAND    [name, about whom, detail, ...]
-    DELIVERY          [destination, "delivered" | "parked", at_ms, [[key, SHA-256 of the bytes], ...], reason]
+    DELIVERY          [destination, "delivered" | "parked", at_ms, [document, ...], reason]
+           document   [key, SHA-256 of the bytes], and of a delivered one: remote name, size, the
+                      destination's own answer (older versions did not keep these)
 
 Rule 1: a name or a shape that is not known here is passed over: a later version wrote it, and it means
-        something that this one does not do.
+        something that this one does not do. What stands behind the elements that are known is not looked at.
 """
 
 from __future__ import annotations
@@ -19,22 +21,34 @@ DELIVERED = "delivered"
 PARKED = "parked"
 
 
+class Settled(NamedTuple):
+    """One document of a Delivery. The last three as in gateway.forward.port.Confirmation; "", None and ""
+    where it was not confirmed, or by an older version.
+    """
+
+    key: str
+    digest: bytes  # SHA-256
+    remote: str = ""
+    size: int | None = None
+    answer: str = ""
+
+
 class Delivery(NamedTuple):
     """Documents that were settled together. One that a crash let go out twice stands in two of these."""
 
     destination: str  # config.destination[i].id
     state: str  # DELIVERED: it confirmed them; PARKED: it will not take them, a person has to look
     at_ms: int  # station time
-    documents: Sequence[Sequence]  # (key, SHA-256 of the bytes) each, in the order in which they were queued
+    documents: Sequence[Settled]  # in the order in which they were queued
     reason: str = ""  # why they are parked
 
     def names(self) -> list[str]:
         """Keys of its documents."""
-        return [key for key, _ in self.documents]
+        return [document.key for document in self.documents]
 
     def encode(self) -> bytes:
         """The body."""
-        documents = [[key, digest] for key, digest in self.documents]
+        documents = [list(each) if each.size is not None else each[:2] for each in self.documents]
         return cbor.dumps([self.destination, self.state, self.at_ms, documents, self.reason])
 
 
@@ -42,11 +56,18 @@ def delivery(body: bytes) -> Delivery | None:
     """The inverse of encode(); None for what is none."""
     try:
         found: Any = cbor.loads(body)
-        destination, state, at_ms, documents, reason = found
-        pairs = tuple([(key, digest) for key, digest in documents])
+        destination, state, at_ms, documents, reason, *_ = found
+        settled = tuple([Settled(*document[:5]) for document in documents])
     except (CodecError, TypeError, ValueError):
         return None
-    return Delivery(destination, state, at_ms, pairs, reason)
+    if not all(isinstance(text, str) for text in (destination, state, reason)) or type(at_ms) is not int:
+        return None
+    return Delivery(destination, state, at_ms, settled, reason) if all(map(_is_settled, settled)) else None
+
+
+def _is_settled(one: Settled) -> bool:
+    texts = isinstance(one.key, str) and isinstance(one.remote, str) and isinstance(one.answer, str)
+    return texts and isinstance(one.digest, bytes) and (one.size is None or type(one.size) is int)
 
 
 def event(body: bytes) -> tuple[str, list[Any]]:

@@ -3,14 +3,14 @@ sent.
 
     pending --delivered--> delivered        (one of the kinds PASSING is deleted instead, and tallied)
        |  ^---failed------ pending          (attempts + 1)
-       +-----failed, park-> parked
+       +-----failed, park-> parked          and by a person: gateway/journal/parked.py
 
 Rule 1: documents come in with the transaction of what they tell about; marks ride in the next transaction.
 Rule 2: (destination, key) is permanent: a document queued again is the one that is there already.
 Rule 3: delivered() returns when the mark is on disk. What a crash leaves unmarked is delivered once more.
 Rule 4: a mark and the entry that tells of it (DELIVERY) are one transaction; one entry for each call and
         destination. What was delivered twice stands in two of them. Those of the kinds PASSING stand in
-        none: nobody asks for them again.
+        none: nobody asks for them again. What a person parks or releases stands in an EVENT instead.
 Rule 5: to a destination with a delay, a document is pending only once it is that old in station time. One
         whose time is far in the future (a clock that was wrong) waits alone; it holds up nothing.
 """
@@ -24,10 +24,11 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway.counters import Counters
-from gateway.forward.port import Document
-from gateway.journal.bodies import DELIVERED, PARKED, Delivery
+from gateway.forward.port import Confirmation, Document
+from gateway.journal import parked
+from gateway.journal.bodies import DELIVERED, PARKED, Delivery, Settled
 from gateway.journal.journal import Journal
-from gateway.journal.kinds import DELIVERY
+from gateway.journal.kinds import DELIVERY, EVENT
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry
 
@@ -128,12 +129,13 @@ class JournalOutbox:
             self._handed[document.id] = _Handed(destination, document.key, digest)
         return documents
 
-    async def delivered(self, ids: Iterable[int]) -> None:
-        """Mark as delivered; durable when this returns."""
+    async def delivered(self, confirmed: Iterable[int]) -> None:
+        """Mark these (by id) as delivered; durable when this returns. The values of a mapping are told."""
         now_ms = self._now_ms()
-        each = [(id,) for id in ids]
+        answers = confirmed if isinstance(confirmed, Mapping) else {}
+        each = [(id,) for id in confirmed]
         await self._journal.commit(
-            entries=self._told([id for (id,) in each], DELIVERED, now_ms),
+            entries=self._told([id for (id,) in each], DELIVERED, now_ms, "", answers),
             marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])],
             now_ms=now_ms,
         )
@@ -158,20 +160,61 @@ class JournalOutbox:
         if handed is not None:
             self._counters.destination(handed.destination).parked += 1
 
-    def _told(self, ids: list[int], state: str, now_ms: int, reason: str = "") -> list[Entry]:
+    async def by_hand(
+        self, action: parked.Action, ids: Sequence[int], who: str, why: str
+    ) -> tuple[list[parked.Row], list[parked.Row]]:
+        """A person parks pending documents, of which none may be under way, or releases parked ones.
+
+        Those of `ids` that were changed, durably, and the others that there are, as they are.
+        """
+        rows = await self._journal.read(parked.rows_of, ids)
+        changed = [row for row in rows if row.state == action.before]
+        if not changed:
+            return [], rows
+        now_ms, source = self._now_ms(), self._journal.source(SOURCE)
+        mono_ms = self._mono_ns() // 1_000_000
+        await self._journal.commit(
+            entries=[
+                Entry(EVENT, source, 0, 0, 0, now_ms, mono_ms, None, None, body)
+                for body in parked.bodies(action, changed, who, why)
+            ],
+            marks=[parked.marks(action, changed, who, why, now_ms)],
+            now_ms=now_ms,
+        )
+        # A mark that the disk had held up may have come first: what counts is how they are now.
+        wanted = {row.id for row in changed}
+        rows = await self._journal.read(parked.rows_of, ids)
+        changed = [row for row in rows if row.id in wanted and action.done(row)]
+        for row in changed:
+            self._handed.pop(row.id, None)
+            self._counters.destination(row.destination).parked += action.parked
+            self.event(row.destination).set()
+        return changed, [row for row in rows if row not in changed]
+
+    def _told(
+        self,
+        ids: list[int],
+        state: str,
+        now_ms: int,
+        reason: str = "",
+        answers: Mapping[int, Confirmation] = {},
+    ) -> list[Entry]:
         """Rule 4: the entries that go with these marks."""
-        documents: dict[str, list[tuple[str, bytes]]] = {}  # by destination
+        documents: dict[str, list[Settled]] = {}  # by destination
         for id in ids:
             handed = self._handed.get(id)
             if handed is not None and handed.digest is not None:
-                documents.setdefault(handed.destination, []).append((handed.key, handed.digest))
+                settled = Settled(handed.key, handed.digest)
+                if (answer := answers.get(id)) is not None:
+                    settled = Settled(handed.key, handed.digest, answer.remote, answer.size, answer.answer)
+                documents.setdefault(handed.destination, []).append(settled)
         source, mono_ms = self._journal.source(SOURCE), self._mono_ns() // 1_000_000
         return [
             Entry(
                 DELIVERY, source, 0, 0, 0, now_ms, mono_ms, None, None,
-                Delivery(destination, state, now_ms, pairs, reason).encode(),
+                Delivery(destination, state, now_ms, settled, reason).encode(),
             )
-            for destination, pairs in documents.items()
+            for destination, settled in documents.items()
         ]  # fmt: skip
 
     def event(self, destination: str) -> asyncio.Event:

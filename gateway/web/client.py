@@ -41,6 +41,7 @@ class Answer(NamedTuple):
     content_type: str
     body: bytes
     headers: dict[str, str]
+    reason: str = ""  # the word behind the status, of the server's choice
 
 
 async def exchange(
@@ -145,7 +146,7 @@ class Connection:
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 found = {key.decode("latin-1"): value.decode("latin-1") for key, value in head.headers}
                 kind = found.get("content-type", "").partition(";")[0].strip().lower()
-                return Answer(head.status_code, kind, bytes(body), found)
+                return Answer(head.status_code, kind, bytes(body), found, head.reason.decode("latin-1"))
             elif not isinstance(event, h11.InformationalResponse):
                 raise Unreachable(f"{self._name} closed the connection before its answer was complete.")
 

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.counters import Counters
 from gateway.errors import JournalError
-from gateway.journal.bodies import DELIVERED, PARKED, Delivery, delivery, event
+from gateway.forward.port import Confirmation
+from gateway.journal.bodies import DELIVERED, PARKED, Delivery, Settled, delivery, event
 from gateway.journal.kinds import COMMAND, CONFIGURATION, DELIVERY, EVENT, HELLO
 from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import Reader
@@ -35,8 +36,8 @@ def told(path: Path) -> list[Delivery]:
     return [each for each in found if each is not None]
 
 
-def pair(number: int, kind: str = "windows", body: bytes = b"x") -> tuple[str, bytes]:
-    return f"{kind}/{number}", sha256(body).digest()
+def pair(number: int, kind: str = "windows", body: bytes = b"x") -> Settled:
+    return Settled(f"{kind}/{number}", sha256(body).digest())
 
 
 # One entry for each call ------------------------------------------------------------------------------------
@@ -121,11 +122,43 @@ def test_what_was_delivered_twice_stands_there_twice(tmp_path):
     assert [each.at_ms for each in told(path)] == [NOW, NOW + 5]
 
 
+def test_what_the_destination_said_stands_with_each_document(tmp_path):
+    path = tmp_path / "journal.db"
+    said = [Confirmation(f"/in/{i}.txt", 1, f"226 done {i}") for i in range(3)]
+
+    async def use(outbox, counters, journal):
+        await outbox.queue([draft(i, kind=("windows", "windows", "readings")[i]) for i in range(3)])
+        ids = [d.id for d in await outbox.pending("province", 0, 9)]
+        await outbox.delivered(dict(zip(ids, said, strict=True)))
+
+    with_outbox(path, use)
+    (entry,) = told(path)
+    assert entry.documents == (Settled(*pair(0)[:2], *said[0]), Settled(*pair(1)[:2], *said[1]))
+
+
+OLD = cbor.dumps(["province", DELIVERED, NOW, [["windows/1", bytes(32)], ["windows/2", bytes(32)]], ""])
+"""As it was written before destinations' answers were kept."""
+
+
+def test_an_entry_of_an_older_version_and_one_of_a_later(tmp_path):
+    found = delivery(OLD)
+    assert found is not None and found.names() == ["windows/1", "windows/2"]
+    assert found.documents[1] == Settled("windows/2", bytes(32), "", None, "")
+    assert found.encode() == OLD, "and without answers it is written as ever"
+    document = ["windows/1", bytes(32), "/in/1.txt", 7, "226 done", "more", 1]
+    later = delivery(cbor.dumps(["province", DELIVERED, NOW, [document], "", {"more": 1}, 2]))
+    assert later is not None and later.documents == (
+        Settled("windows/1", bytes(32), "/in/1.txt", 7, "226 done"),
+    )
+
+
 def test_a_body_is_what_it_says_or_nothing():
     some = Delivery("province", DELIVERED, NOW, (pair(1), pair(2)), "")
     assert delivery(some.encode()) == some
     for body in (b"", b"x", b"\x80", cbor.dumps({"a": 1}), cbor.dumps(["p", "delivered", 1, [1], ""])):
         assert delivery(body) is None
+    for document in ([1, b""], ["k", "x"], ["k"], ["k", b"", 1, 1, ""], ["k", b"", "", "1", ""], "kb", {}):
+        assert delivery(cbor.dumps(["p", "delivered", 1, [document], ""])) is None, document
     assert event(cbor.dumps(["placed", "st-01", 1, 2])) == ("placed", [1, 2])
     for said in ([], ["x"], {}, {"what": "key"}, 7, None, [7, "st-01"], "placed"):
         assert event(cbor.dumps(said)) == ("", [])
@@ -140,7 +173,7 @@ def agree(path: Path) -> bool:
         marked = connection.execute("SELECT destination, key, state FROM outbox WHERE state > 0").fetchall()
     states = {DELIVERED: 1, PARKED: 2}
     return set(marked) == {
-        (each.destination, key, states[each.state]) for each in told(path) for key, _ in each.documents
+        (each.destination, key, states[each.state]) for each in told(path) for key in each.names()
     }
 
 

@@ -89,11 +89,56 @@ def test_each_problem_is_a_sentence(gateway):
     assert status.problems() == []
 
     gateway.counters.destination("national").parked = 2
-    assert status.problems() == ["2 documents for national are parked: somebody has to look at them."]
+    assert status.problems() == ["2 documents for national are parked: look at `quantrac gateway parked`."]
     gateway.counters.destination("national").parked = 0
 
     gateway.journal.status = "The disk is full."
     assert status.problems() == ["The journal cannot store: The disk is full."]
+
+
+def test_a_destination_that_catches_up_says_how_long_it_will_take(gateway, monkeypatch):
+    all_well(gateway)
+    status, counted, seconds = gateway.status, gateway.counters.destination("province"), [100.0]
+    monkeypatch.setattr(gateway.clock, "mono_ns", lambda: round(seconds[0] * 1e9))
+    behind = HandTimeline.now_ms - 3_600_000
+    send(gateway, "province", oldest_unsent_ms=behind, connected=True)
+    counted.queued = 4032
+
+    def deliver(count: int, times: int) -> None:
+        for _ in range(times):
+            seconds[0] += 10
+            counted.delivered += count
+            status.problems()
+
+    def shown() -> tuple:
+        found = next(row for row in status.current()["destinations"] if row["id"] == "province")
+        return found["backlog"], found["rate_per_s"], found["eta_s"]
+
+    assert status.problems() == ["The destination province is 60 minutes behind."]
+    assert shown() == (4032, None, None)
+    deliver(20, 6)
+    sentence = (
+        "The destination province is 60 minutes behind and catches up: 3,912 documents, about 33 minutes."
+    )
+    assert status.problems() == [sentence] and status.sentence() == sentence
+    assert shown() == (3912, 2.0, 1956.0)
+    counted.queued += 900  # in a minute: more than goes
+    deliver(20, 1)
+    assert status.problems()[0].endswith("behind and takes less than comes: 4,792 documents wait.")
+    counted.queued -= 900
+    deliver(20, 1)
+    send(gateway, "province", connected=False, last_error="It cannot be reached.")
+    assert status.problems() == ["The destination province is 60 minutes behind: It cannot be reached."]
+    assert shown()[1:] == (None, None)
+    send(gateway, "province", connected=True, last_error="")
+    deliver(0, 13)
+    assert status.problems() == ["The destination province is 60 minutes behind."], "it stands still"
+    families = exporter(status.families)().decode()
+    assert 'quantrac_documents_waiting{destination="province"}' in families
+    deliver(20, 2)
+    families = exporter(status.families)().decode()
+    assert 'quantrac_documents_rate_per_s{destination="province"} 2.0' in families
+    assert 'quantrac_documents_eta_s{destination="province"}' in families
 
 
 def test_a_document_under_way_for_the_first_time_is_no_problem(gateway):
@@ -135,7 +180,8 @@ def test_current_of_a_destination(gateway):
     province, national = gateway.status.current()["destinations"]
     assert province == {
         "id": "province", "connected": False, "queued": 9, "delivered": 5, "parked": 1, "backlog": 3,
-        "attempts": 8, "oldest_unsent_s": 90.0, "retry_in_s": 2.5, "refused": False, "last_error": "",
+        "attempts": 8, "oldest_unsent_s": 90.0, "rate_per_s": None, "eta_s": None,
+        "retry_in_s": 2.5, "refused": False, "last_error": "",
     }  # fmt: skip
     assert national["oldest_unsent_s"] is None
 

@@ -40,7 +40,8 @@ def quantrac(*arguments: object):
 def test_the_verbs_are_those_of_the_interface():
     assert [" ".join(verb) for verb in verbs()] == [
         "bench", "demo", "export", "gateway backup", "gateway check", "gateway compact", "gateway init",
-        "gateway interruptions", "gateway new-epoch", "gateway restore", "gateway rotate-key", "gateway run",
+        "gateway interruptions", "gateway new-epoch", "gateway park", "gateway parked", "gateway release",
+        "gateway restore", "gateway rotate-key", "gateway run",
         "rebuild", "simulate station", "station console", "verify",
     ]  # fmt: skip
 

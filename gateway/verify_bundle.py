@@ -154,7 +154,7 @@ def check_names(names: Callable[[], Iterator[str]], manifest: Manifest) -> set[i
     and their names need not be looked at (half a second less for 100,000).
     """
     count = manifest.last - manifest.first + 1 + len(manifest.others)
-    counted = dict.fromkeys(_MANY, 0)
+    counted: dict[str, int] = dict.fromkeys(_MANY, 0)
     known = _Known(manifest)
     for name in names():
         if name[:7] in counted and name[-1] != "/":

@@ -100,7 +100,7 @@ class Gateway:
         )
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
-            self._documents, self.counters, self._raw_feed(), clock.real_s, self._alerts,
+            self._documents, self.counters, self._raw_feed(), clock.real_s, self._events,
         )  # fmt: skip
         self.intake.open()
         with reading(self.journal.path) as reader:
@@ -148,11 +148,10 @@ class Gateway:
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
         self.status.closed(windows)
-        self.notices.closed(windows)
         return documents(self.config, windows, self.journal.checkpoint)
 
-    def _alerts(self, windows: list[Window]) -> list[bytes]:
-        return [alert.event() for alert in self.alerts.closed(windows)]
+    def _events(self, windows: list[Window]) -> list[bytes]:
+        return [*(alert.event() for alert in self.alerts.closed(windows)), *self.notices.closed(windows)]
 
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):

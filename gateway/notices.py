@@ -1,7 +1,8 @@
 """Watching for interruptions while the gateway runs: their entries, and the notice after twelve hours.
 
 Rule 1: whatever goes wrong here holds up neither readings nor documents.
-Rule 2: what a crash left unsaid is said at the next start: the newest windows are looked at once more.
+Rule 2: what the first windows of a start show, and what a version before left unsaid, is said a moment later:
+        the newest windows are looked at once more.
 Rule 3: a notice is a draft for a person, in state_dir/notices/, and stays a problem in the status while the
         interruption lasts. Its entry has the file's hash; it is drafted once for each interruption.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Config
@@ -93,9 +94,16 @@ class Notices:
         lasting = () if self._watch is None else self._watch.open.values()
         return sorted(lasting, key=lambda one: (one.from_ms, one.what))
 
-    def closed(self, windows: Iterable[Window]) -> None:
-        """These windows were closed, or revised."""
-        self._heard += windows
+    def closed(self, windows: Sequence[Window]) -> list[bytes]:
+        """These windows are about to be closed, or revised: EVENT entries for their transaction. Until the
+        journal was read there are none: look() says then what they show.
+        """
+        if self._watch is None:
+            self._heard += windows
+            return []
+        said = self._watch.closed(windows)
+        _log(said)
+        return [one.event() for one in said]
 
     def problems(self) -> Iterator[str]:
         """Sentences for the status."""
@@ -138,10 +146,7 @@ class Notices:
         self._unsaid += self._watch.forget(self._there, now_ms)
         if self._unsaid:
             await self._commit([one.event() for one in self._unsaid])
-            for one in self._unsaid:
-                log.info(
-                    "interruption", what=" ".join(one.what), ended=one.to_ms is not None, cause=one.cause
-                )
+            _log(self._unsaid)
             self._unsaid = []
         due = [one for one in self._watch.notices_due(now_ms) if (one.what, one.from_ms) not in self._drafted]
         if due:
@@ -169,6 +174,11 @@ class Notices:
         source = self._journal.source("gateway")
         entries = [Entry(EVENT, source, 0, 0, 0, now_ms, mono_ms, None, None, body) for body in bodies]
         await self._journal.commit(entries=entries, now_ms=now_ms)
+
+
+def _log(said: Iterable[Interruption]) -> None:
+    for one in said:
+        log.info("interruption", what=" ".join(one.what), ended=one.to_ms is not None, cause=one.cause)
 
 
 def listed_of_month(reader: Reader, from_ms: int, to_ms: int, now_ms: int) -> list[Listed]:

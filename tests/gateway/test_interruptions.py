@@ -153,18 +153,21 @@ class Rig:
         self.made = 0
 
     async def live(self, found: list[tuple[int, str]], hours: float = 0.0, dies: bool = False) -> Notices:
-        """Start, close these windows, look once, stop; `dies`: before it looked."""
+        """Start, close these windows as the intake does, look, stop; `dies`: before it ever looked."""
         journal = opened(self.path)
         journal.start()
         workers: Any = {"local": SimpleNamespace(counters=self.local)}
         notices = Notices(self.config, journal, lambda: (self.now_ms, 0), workers)
-        await notices.look()
+        if not dies:
+            await notices.look()
         source = journal.source("gateway")
         for kind in found:
             row = window(self.made, kind)
             entry = Entry(3, source, 0, 0, 0, row.end_ms, 0, None, None, body(row, journal.submitted))
-            await journal.commit(windows=[(row, entry)], now_ms=row.end_ms)
-            notices.closed([row])
+            told = [
+                Entry(4, source, 0, 0, 0, row.end_ms, 0, None, None, data) for data in notices.closed([row])
+            ]
+            await journal.commit(entries=told, windows=[(row, entry)], now_ms=row.end_ms)
             self.made += 1
             self.now_ms = row.end_ms
         self.now_ms += round(hours * 3_600_000)
@@ -192,6 +195,14 @@ def test_beginning_and_end_are_entries_also_after_a_crash_between(tmp_path):
     assert as_numbers(rig.read(listed)) == [(1, 5)]
     (row,) = rig.read(listed_of_month, *month_ms("2026-03", 0), rig.now_ms)
     assert (row.windows, row.made_up) == (4, 0)
+
+
+def test_beginning_and_end_are_in_the_transaction_of_the_windows_that_show_them(tmp_path):
+    rig = Rig(tmp_path)
+    asyncio.run(rig.live([GOOD, FAILED, FAILED, FAILED, FAILED, GOOD]))
+    began, ended = rig.read(lambda reader: [e.idx for e in reader.entries(kinds=(4,))])
+    shown = rig.read(lambda reader: [w for (w,) in reader.rows("SELECT idx FROM window ORDER BY start_ms")])
+    assert (began + 1, ended + 1) == (shown[3], shown[5])
 
 
 def test_after_twelve_hours_a_notice_is_drafted_once(tmp_path):

@@ -66,8 +66,7 @@ def documents(config: Config, windows: Iterable[Window], checkpoint: bytes = b""
                 draft = _window_draft(config, destination, label_ms, revision, group, checkpoint)
                 if draft is not None:
                     drafts.append(draft)
-            if "public" in destination.send:
-                drafts += _public_drafts(config, destination, label_ms, revision, group, checkpoint)
+        drafts += _public_drafts(config, label_ms, revision, group, checkpoint)
     return drafts
 
 
@@ -96,31 +95,16 @@ def _window_draft(
 
 
 def _public_drafts(
-    config: Config,
-    destination: Destination,
-    label_ms: int,
-    revision: int,
-    group: list[Window],
-    checkpoint: bytes,
+    config: Config, label_ms: int, revision: int, group: list[Window], checkpoint: bytes
 ) -> list[Draft]:
-    """What is public of these windows; as a file a side file (rule 3) for each stamp and revision, as what is
+    """What is public of these windows; as a file a side file for each stamp and revision, since what is
     replaced in place is neither whole nor provable (decisions/0012).
     """
     body = public_message(config, group, revision, checkpoint)
     if body is None:
         return []
-    station, folder = config.station, ""
-    name = _name(config, destination, "public", f"{stamp(label_ms)}/{revision}")
-    if isinstance(destination, FileDestination):
-        name = f"{_side_stem(station, label_ms)}-public-{revision}.json"
-        folder = provincial.folder(destination.layout, station, label_ms)
-    key = f"public/{station.code}/{stamp(label_ms)}/{revision}"
-    return [Draft(destination.id, key, "public", name, folder, label_ms, body)]
-
-
-def _side_stem(station: Station, at_ms: int) -> str:
-    """How the name of a side file begins (rule 3)."""
-    return provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
+    name, side = f"{stamp(label_ms)}/{revision}", f"public-{revision}.json"
+    return _drafts(config, Told("public", name, label_ms, label_ms, body, side, body))
 
 
 def checkpoint_drafts(config: Config, size: int, at_ms: int, checkpoint: bytes) -> list[Draft]:
@@ -184,7 +168,7 @@ def _drafts(config: Config, told: Told) -> list[Draft]:
             name = _name(config, destination, told.send, told.name)
             drafts.append(Draft(destination.id, key, told.send, name, "", told.at_ms, told.body))
         elif told.file:
-            stem = provincial.file_name(station, told.stamped_ms).removesuffix(".txt").replace("_", "-")
+            stem = _side_stem(station, told.stamped_ms)
             folder = provincial.folder(destination.layout, station, told.stamped_ms)
             name = f"{stem}-{told.side}"
             drafts.append(Draft(destination.id, key, told.send, name, folder, told.at_ms, told.file))
@@ -214,6 +198,11 @@ def readings_drafts(
         for taker in takers
         if not isinstance(taker, FileDestination)
     ]
+
+
+def _side_stem(station: Station, at_ms: int) -> str:
+    """How the name of a side file begins (rule 3)."""
+    return provincial.file_name(station, at_ms).removesuffix(".txt").replace("_", "-")
 
 
 def _name(config: Config, destination: Destination, kind: str, name: str) -> str:

@@ -5,6 +5,7 @@
      "channels": {symbol: {"unit", "t", "value", "status", "status_vi", "status_en", "valid_share",
                            "revision", "limits": {"min", "max", "basis"}}},
      "windows": {"t": [...], "values": {symbol: [...]}, "statuses": {symbol: [...]}},
+     "hours": the same of whole hours (gateway/hours.py); only in what is pulled,
      "statuses": {"00": {"vi", "en"}, ...}, "checkpoint": text}
 
 Rule 1: only channels that [public] names appear, by whatever way: every window passes agreed().
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.hours import HOUR_MS, hour_of, of
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
 from gateway.reports.message import rfc3339
@@ -109,9 +111,40 @@ class Series:
         return {"t": [rfc3339(ms) for ms in self._places], "values": self._values, "statuses": self._statuses}
 
 
-def page(config: Config, newest: Mapping[str, Window], series: Series, checkpoint: bytes = b"") -> bytes:
+class Hours:
+    """Whole hours, from `from_ms` on, of the windows that are added in the order of time."""
+
+    def __init__(self, config: Config, from_ms: int):
+        self._config = config
+        self._from_ms = from_ms
+        self._open: dict[int, list[Window]] = {}  # by the hour's start
+        self._series = Series(config)
+
+    def add(self, windows: Iterable[Window]) -> None:
+        for window in newest_revisions(agreed(self._config, windows)):
+            self._open.setdefault(hour_of(window.start_ms), []).append(window)
+        self._close(max(self._open, default=0))
+
+    def object(self, newest_ms: int) -> dict[str, Any]:
+        """What "hours" holds, once a window that ends at `newest_ms` was the last."""
+        self._close(newest_ms)
+        return self._series.object()
+
+    def _close(self, newest_ms: int) -> None:
+        for start_ms in sorted(self._open):
+            if start_ms + HOUR_MS <= newest_ms:
+                windows = self._open.pop(start_ms)
+                if start_ms >= self._from_ms:  # else its first windows are not among those asked for
+                    self._series.add(of(windows, 1, self._config.gateway.valid_share_min))
+
+
+def page(
+    config: Config, newest: Mapping[str, Window], series: Series, hours: Hours, checkpoint: bytes = b""
+) -> bytes:
     """The object of /public.json. `newest` may hold any channels; a public one that it lacks has no data."""
-    return _encode(_object(config, newest, channels(config), series, checkpoint))
+    newest_ms = max((window.end_ms for window in agreed(config, newest.values())), default=0)
+    found = _object(config, newest, channels(config), series, checkpoint)
+    return _encode({**found, "hours": hours.object(newest_ms)})
 
 
 def public_message(

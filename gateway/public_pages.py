@@ -16,7 +16,7 @@ from gateway import public
 from gateway.config import Config
 from gateway.journal.journal import Journal
 from gateway.journal.reader import Reader
-from gateway.public import DAY_MS, Series
+from gateway.public import DAY_MS, Hours, Series
 from gateway.web.public import Busy, Made
 from gateway.windows import Window
 
@@ -83,13 +83,13 @@ class PublicPages:
         newest = await self._journal.read(newest_windows, config, until_ms)
         last_ms = max((window.start_ms for window in newest.values()), default=until_ms)
         starts = range(last_ms + 1 - days * DAY_MS, last_ms + 1, DAY_MS)
-        series, lines = Series(config), [public.csv_head()]
+        series, hours, lines = Series(config), Hours(config, starts[0]), [public.csv_head()]
         for start_ms in starts:
             if form == "csv":
                 lines.append(await self._journal.read(_csv_lines, config, start_ms, until_ms))
             else:
-                await self._journal.read(_add, config, start_ms, until_ms, series)
-        body = b"".join(lines) if form == "csv" else public.page(config, newest, series, checkpoint)
+                await self._journal.read(_add, config, start_ms, until_ms, series, hours)
+        body = b"".join(lines) if form == "csv" else public.page(config, newest, series, hours, checkpoint)
         return await self._journal.read(_made, body)
 
 
@@ -111,8 +111,10 @@ def _made(reader: Reader, body: bytes) -> Made:
     return Made.of(body)
 
 
-def _add(reader: Reader, config: Config, start_ms: int, until_ms: int, series: Series) -> None:
-    series.add(day(reader, config, start_ms, until_ms))
+def _add(reader: Reader, config: Config, start_ms: int, until_ms: int, series: Series, hours: Hours) -> None:
+    found = day(reader, config, start_ms, until_ms)
+    series.add(found)
+    hours.add(found)
 
 
 def _csv_lines(reader: Reader, config: Config, start_ms: int, until_ms: int) -> bytes:

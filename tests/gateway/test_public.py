@@ -11,7 +11,7 @@ import pytest
 
 from gateway import public
 from gateway.config import ConfigFaults, load
-from gateway.public import Series
+from gateway.public import Hours, Series
 from gateway.reports import provincial
 from protocol import quality
 from tests.gateway.configured import channel, configured
@@ -22,10 +22,15 @@ NOTE = "quantrac/LCa/DEMO/NUO001\n7\nAAAA\n\n— quantrac/LCa/DEMO/NUO001 BBBB\n
 
 
 def page(config, windows, newest=None, note: bytes = b"") -> dict:
-    series = Series(config)
+    series, hours = Series(config), Hours(config, 0)
     series.add(windows)
+    hours.add(windows)
     newest = {one.symbol: one for one in windows} if newest is None else newest
-    return json.loads(public.page(config, newest, series, note))
+    return json.loads(public.page(config, newest, series, hours, note))
+
+
+def without_hours(found: dict) -> dict:
+    return {name: each for name, each in found.items() if name != "hours"}
 
 
 # The shape --------------------------------------------------------------------------------------------------
@@ -59,6 +64,11 @@ def test_the_object(tmp_path):
             "t": ["2026-03-25T00:00:00+07:00", "2026-03-25T00:05:00+07:00"],
             "values": {"COD": [16.25, None], "pH": [7.2, 7.2]},
             "statuses": {"COD": ["00", "01"], "pH": ["00", "00"]},
+        },
+        "hours": {
+            "t": ["2026-03-25T00:00:00+07:00"],  # the hour that ended with the first window
+            "values": {"COD": [None], "pH": [None]},
+            "statuses": {"COD": ["02"], "pH": ["02"]},
         },
         "statuses": {
             "00": {"vi": "đang đo", "en": "measuring"},
@@ -101,8 +111,9 @@ def test_what_is_pushed_is_the_same_about_one_stamp(tmp_path):
     data = public.public_message(config, group(0), 1, NOTE)
     assert data is not None
     assert json.loads(data) == {
-        "id": "LCa/DEMO/NUO001/public/20260325000000/1", **page(config, group(0), note=NOTE)
-    }  # fmt: skip
+        "id": "LCa/DEMO/NUO001/public/20260325000000/1",
+        **without_hours(page(config, group(0), note=NOTE)),
+    }
     assert public.public_message(config, list(reversed(group(0))), 1, NOTE) == data
     later = json.loads(public.public_message(config, [window("COD", 1.0, revision=3)], 3) or b"")
     assert later["id"].endswith("/20260325000000/3") and list(later["channels"]) == ["COD"]
@@ -119,17 +130,49 @@ def test_the_label_may_be_the_start(tmp_path):
     )
 
 
+# Hours ------------------------------------------------------------------------------------------------------
+
+
+def hours_of(config, windows, from_ms: int = 0, at_once: int = 10**6) -> dict:
+    """Added in pieces of so many windows, as days are."""
+    hours = Hours(config, from_ms)
+    for start in range(0, len(windows), at_once):
+        hours.add(windows[start : start + at_once])
+    return hours.object(windows[-1].end_ms)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 50, 10**6])
+def test_whole_hours_of_agreed_channels(tmp_path, at_once):
+    config = public_config(tmp_path)
+    windows = [one for i in range(1, 30) for one in group(i, cod=float(i))]
+    assert hours_of(config, windows, T0, at_once) == {
+        "t": ["2026-03-25T01:00:00+07:00", "2026-03-25T02:00:00+07:00"],
+        "values": {"COD": [6.5, 18.5], "pH": [7.2, 7.2]},
+        "statuses": {"COD": ["00", "00"], "pH": ["00", "00"]},
+    }
+    assert hours_of(config, windows[: -6 * 3], T0)["t"] == ["2026-03-25T01:00:00+07:00"], "whole ones only"
+    assert hours_of(config, windows, T0 + 1)["t"] == ["2026-03-25T02:00:00+07:00"], "and asked for whole"
+
+
+def test_an_hour_without_enough_has_a_status_and_no_number(tmp_path):
+    config = public_config(tmp_path)
+    bad = [one for i in range(1, 6) for one in group(i, q=quality.CALIBRATING)]
+    found = hours_of(config, bad + [one for i in range(6, 13) for one in group(i)])
+    assert found["values"] == {"COD": [None], "pH": [7.2]} and found["statuses"]["COD"] == ["01"]
+
+
 # What must never appear -------------------------------------------------------------------------------------
 
 
 def all_that_is_shown(config, windows) -> str:
     """By every way at once."""
-    series = Series(config)
+    series, hours = Series(config), Hours(config, 0)
     series.add(windows)
+    hours.add(windows)
     newest = {one.symbol: one for one in windows}
     message = public.public_message(config, windows, 1) or b""
     return b"\n".join(
-        [public.page(config, newest, series), public.csv_lines(config, windows), message]
+        [public.page(config, newest, series, hours), public.csv_lines(config, windows), message]
     ).decode()
 
 

@@ -20,10 +20,10 @@ from random import Random
 
 from gateway.errors import JournalError
 from gateway.forward.port import Destination, Document
+from tests.gateway.appearances import Appearances
 from tests.gateway.forward_rig import RIGS, MemoryOutbox, Rig, worker
 from tests.gateway.https_rig import HTTPS_RIGS, HttpsRig
 from tests.gateway.mqtt_rig import MQTT_RIGS
-from tests.servers.watch import Appearances
 
 KINDS: dict[str, type[Rig]] = RIGS | HTTPS_RIGS | MQTT_RIGS
 CUT_BYTES_MAX = (1_500, 6_000, 20_000)  # a log-in, a small file, a large one
@@ -71,20 +71,13 @@ class Seen:
         self.wrong: list[str] = []
         self.faults: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.files: Appearances | None = None
-        if not rig.message:
-            folder = rig.province / documents[0].folder
-            folder.mkdir(parents=True)
-            wanted = {one.name: one.body for one in documents}
-            self.files = Appearances(folder, wanted, lambda name: "_NUO001_" in name)
+        self.files = None if rig.message else Appearances(rig.province, documents)
 
     def bodies(self) -> list[bytes]:
         """What the receiver has of this schedule's, in the order in which it came."""
         if self.files is None:
             return [body for body in self.rig.seen() if body.startswith(b"%d." % self.seed)]
-        folder = self.rig.province / self.documents[0].folder
-        paths = [folder / name for name in self.files.names]
-        return [path.read_bytes() for path in paths if path.exists()]
+        return self.files.bodies()
 
     def marked(self, ids: list[int]) -> None:
         """The gateway says that these are delivered: then the receiver has them (a subscriber soon will)."""
@@ -105,11 +98,9 @@ class Seen:
         if self.files is None:
             await self.rig.arrived(set(wanted), patience_s)
         else:
-            self.files.look()
-            self.files.watch.close()
             self.wrong += self.files.wrong
             self.counts["again"] += self.files.again
-            folder = self.files._folder
+            folder = self.rig.province / self.documents[0].folder
             self.counts["left"] += sum(".part" in path.name for path in folder.iterdir())
         came = self.bodies()
         if list(dict.fromkeys(came)) != wanted:
@@ -255,7 +246,7 @@ async def play(
     seen = Seen(rig, seed, queued)
     outbox = outbox_class(random, seen.marked)
     if seen.files is not None:
-        asyncio.get_running_loop().add_reader(seen.files.watch.fd, seen.files.look)
+        seen.files.__enter__()
         if random.random() < 0.3:
             rig.leave_half(queued[0])
     backlog = random.randrange(2, len(queued) + 1)
@@ -286,7 +277,7 @@ async def play(
     finally:
         await gateway.stop()
         if seen.files is not None:
-            asyncio.get_running_loop().remove_reader(seen.files.watch.fd)
+            seen.files.__exit__()
     await seen.close(outbox, patience_s)
     seen.counts["tries"] += sum(outbox.tries.values())
     seen.counts["windows"] += len(queued)

@@ -8,6 +8,7 @@ time-out was taken away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,11 +19,11 @@ import pytest
 from gateway.forward.https import HttpsDestination
 from gateway.forward.mqtt import MqttDestination
 from gateway.forward.port import Destination, Document
+from tests.gateway.appearances import Appearances
 from tests.gateway.fault_schedule import KINDS
-from tests.gateway.forward_rig import FOLDER, MemoryOutbox, Rig, run_rig, worker
+from tests.gateway.forward_rig import MemoryOutbox, Rig, run_rig, worker
 from tests.gateway.https_rig import HttpsRig
 from tests.gateway.wrong_forwarders import Hopeful
-from tests.servers.watch import Appearances
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 OUTAGES_S = [40.0, 150.0] if LONG else [0.8, 3.0]
@@ -42,14 +43,10 @@ class Outage:
         self.outbox = MemoryOutbox()
         self.worker = worker(destination, self.outbox)
         self.marked_meanwhile: list[int] = []  # during the silence
-        self.files: Appearances | None = None
-        if not rig.message:
-            (rig.province / FOLDER).mkdir(parents=True, exist_ok=True)
-            wanted = {one.name: one.body for one in self.documents}
-            self.files = Appearances(rig.province / FOLDER, wanted, lambda name: "_NUO001_" in name)
+        self.files = None if rig.message else Appearances(rig.province, self.documents)
 
-    async def play(self, outage_s: float) -> list[bytes]:
-        """Ten documents, silence with ten more, a reset, ten more; what appeared, in order."""
+    async def play(self, outage_s: float) -> None:
+        """Ten documents, silence with ten more, a reset, ten more."""
         task = asyncio.create_task(self.worker.run())
         try:
             await self._queue(self.documents[:10])
@@ -66,13 +63,14 @@ class Outage:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def seen(self) -> list[bytes]:
+        """What appeared, in order."""
         if self.files is None:
             await self.rig.arrived({one.body for one in self.documents}, 5.0)
             return self.rig.seen()
-        self.files.look()
-        self.files.watch.close()
-        assert self.files.wrong == []
-        return [(self.rig.province / FOLDER / name).read_bytes() for name in self.files.names]
+        assert (self.files.wrong, self.files.again) == ([], 0)
+        return self.files.bodies()
 
     async def _queue(self, documents: list[Document], pause_s: float = 0.0) -> None:
         for one in documents:
@@ -85,7 +83,9 @@ def play(
 ) -> tuple[Outage, list[bytes]]:
     async def case(rig: Rig) -> tuple[Outage, list[bytes]]:
         outage = Outage(rig, make(rig))
-        return outage, await outage.play(outage_s)
+        with outage.files or contextlib.nullcontext():
+            await outage.play(outage_s)
+        return outage, await outage.seen()
 
     return run_rig(KINDS[kind], folder, case)
 

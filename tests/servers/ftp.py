@@ -50,7 +50,7 @@ class FtpServer:
         self._server.start()
 
     def stop(self) -> None:
-        self._server.stop()
+        self._server.stop(kill=True)  # ProFTPD takes its time
 
     def set(self, *switches: str) -> None:
         """Restart with these switches and no others."""

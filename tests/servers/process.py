@@ -77,12 +77,12 @@ class Server:
             except (ProcessLookupError, PermissionError):
                 pass  # it ended, or is the part of sshd that has let nobody in yet: it has another user
 
-    def stop(self) -> None:
-        """End it and every child, and every connection with them."""
+    def stop(self, kill: bool = False) -> None:
+        """End it and every child, and every connection with them; `kill`: without asking it first."""
         if self.process is None:
             return
         all_of_it = [self.process.pid, *_descendants(self.process.pid)]
-        self.process.terminate()  # Mosquitto saves its sessions when it is asked to end
+        self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)  # Mosquitto saves its sessions
         try:
             self.process.wait(timeout=STOP_S_MAX)
         except subprocess.TimeoutExpired:

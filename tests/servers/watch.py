@@ -1,11 +1,11 @@
-"""What happens in one folder, told by the kernel (inotify), in order and without looking away."""
+"""What happens in some folders, told by the kernel (inotify), in order and without looking away."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE, OVERFLOW = 0x2, 0x40, 0x80, 0x100, 0x200, 0x4000
@@ -17,11 +17,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 class Watch:
     """`fd` is readable when something happened; `take()` gives (mask, name) of all of it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folders: Iterable[Path]):
         self.fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = MODIFY | MOVED_FROM | MOVED_TO | CREATE | DELETE
-        if self.fd < 0 or libc.inotify_add_watch(self.fd, os.fsencode(folder), mask) < 0:
-            raise OSError(ctypes.get_errno(), f"cannot watch {folder}")
+        for folder in folders:
+            if libc.inotify_add_watch(self.fd, os.fsencode(folder), mask) < 0:
+                raise OSError(ctypes.get_errno(), f"cannot watch {folder}")
 
     def take(self) -> list[tuple[int, str]]:
         events: list[tuple[int, str]] = []
@@ -42,43 +43,3 @@ class Watch:
             return os.read(self.fd, 65_536)
         except BlockingIOError:
             return b""
-
-
-class Appearances:
-    """Holds a receiver's folder against `wanted` (name -> bytes): what its software would have seen.
-
-    `names` in the order in which they appeared; `wrong` says what must never be seen; `again` counts names
-    that were put there once more with the same bytes.
-    """
-
-    def __init__(self, folder: Path, wanted: dict[str, bytes], is_final: Callable[[str], bool]):
-        self.names: list[str] = []
-        self.wrong: list[str] = []
-        self.again = 0
-        self.watch = Watch(folder)
-        self._folder, self._wanted, self._is_final = folder, wanted, is_final
-
-    def look(self) -> None:
-        """Take in what happened; call it as soon as the watch is readable."""
-        for mask, name in self.watch.take():
-            if not self._is_final(name):
-                continue
-            if mask & MODIFY:
-                self.wrong.append(f"{name} is written under its final name")
-            elif mask & (MOVED_FROM | DELETE):
-                self.wrong.append(f"{name} was visible and is gone")
-            elif name not in self._wanted:
-                self.wrong.append(f"{name} was never queued")
-            else:
-                self._appeared(name)
-
-    def _appeared(self, name: str) -> None:
-        try:
-            if (self._folder / name).read_bytes() != self._wanted[name]:
-                self.wrong.append(f"{name} is visible with other bytes")
-        except FileNotFoundError:
-            pass  # that it is gone again comes next
-        if name in self.names:
-            self.again += 1
-        else:
-            self.names.append(name)

@@ -11,8 +11,8 @@
     anything else           our mistake: logged with its traceback, waits as for Unreachable; a document that
                             does this UNEXPECTED_MAX times is parked, so that it cannot hold up the others
 
-Rule 1: a document is marked only after the destination confirmed it. A crash can fall between the two:
-        then it is delivered again, which every destination makes harmless.
+Rule 1: a document is marked only after the destination confirmed it (marks.py). A crash can fall between the
+        two: then it is delivered again, which every destination makes harmless.
 Rule 2: deliveries begin in outbox order; after a failure the oldest unconfirmed comes first again.
 Rule 3: back-off runs on real time, not on the station's clock, which can jump.
 Rule 4: what a person does to documents that may be under way is done between two deliveries: between().
@@ -29,9 +29,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from gateway.errors import DestinationError, GatewayError, JournalError, Refused, Rejected, Unreachable
+from gateway.forward.marks import UNMARKED_MAX, Marks
 from gateway.forward.port import Confirmation, Destination, Document, Outbox
 
 UNEXPECTED_MAX = 10
+AHEAD = 32  # documents that are fetched at a time: a query for each would take as long as a short delivery
 AFTER_S_MAX = 300.0  # the longest pause that a server may ask for
 CLOSE_S_MAX = 2.0  # of the 5 s in which a worker has to stop
 MARK_S_MAX = 2.0
@@ -112,7 +114,9 @@ class Worker:
         self._backoff = backoff or Backoff(random)
         self._backoff_refused = backoff_refused or Backoff(random, first_s=30.0, max_s=300.0)
         self._sleep = sleep
+        self._ready: deque[Document] = deque()  # fetched, not begun
         self._flying: deque[tuple[Document, asyncio.Task[Confirmation]]] = deque()
+        self._marks = Marks(outbox, self._marked, self._lost)
         self._rewind = False  # what is pending now may be older than what is under way
         self._calls: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future]] = deque()
         self._called: asyncio.Future[None] | None = None  # done when there are some; None before run()
@@ -165,6 +169,11 @@ class Worker:
             return
         if self._flying:
             await self._land()
+        try:
+            await self._marks.flush()
+        except JournalError:
+            pass  # what could not be marked is pending: nothing is under way
+        self._ready.clear()
         while self._calls:
             call, future = self._calls.popleft()
             try:
@@ -183,9 +192,10 @@ class Worker:
     async def _deliver_until_failure(self) -> Exception:
         while True:
             await self._answer_calls()
+            self._marks.check()
             drained = await self._launch()
             if not self._flying:
-                await self._event.wait()
+                await self._idle()
                 continue
             await self._wait(for_more=drained)
             error = await self._settle()
@@ -194,21 +204,44 @@ class Worker:
 
     async def _launch(self) -> bool:
         """Begin deliveries until the window is full; True when the outbox holds no more than these."""
+        if len(self._marks) >= UNMARKED_MAX:
+            await self._marks.flush()
+        if self._rewind:
+            self._ready.clear()
+            if self._flying:
+                return False
+            await self._marks.flush()
+            self._rewind = False
         room = self._destination.in_flight_max - len(self._flying)
-        if room <= 0 or (self._rewind and self._flying):
-            return False
-        self._rewind = False
-        self._event.clear()  # before looking: whatever is queued from here on sets it again
-        after = self._flying[-1][0].id if self._flying else 0
-        documents = await self._outbox.pending(self.id, after, room)
-        if any(task.done() and _error(task) is not None for _, task in self._flying):
-            return False  # meanwhile one failed: nothing may overtake it
-        for document in documents:
+        if room > len(self._ready):
+            await self._fetch(room)
+            if any(task.done() and _error(task) is not None for _, task in self._flying):
+                return False  # meanwhile one failed: nothing may overtake it
+        while room and self._ready:
+            document = self._ready.popleft()
             self.counters.attempts += 1
             task = asyncio.create_task(self._destination.deliver(document))
             self._flying.append((document, task))
+            room -= 1
         self.counters.oldest_unsent_ms = self._flying[0][0].at_ms if self._flying else None
-        return len(documents) < room
+        return room > 0
+
+    async def _fetch(self, room: int) -> None:
+        self._event.clear()  # before looking: whatever is queued from here on sets it again
+        if self._ready:
+            after = self._ready[-1].id
+        else:
+            after = max(self._flying[-1][0].id if self._flying else 0, self._marks.newest)
+        self._ready += await self._outbox.pending(self.id, after, max(room, AHEAD))
+
+    async def _idle(self) -> None:
+        """Until something is queued, or what is being marked is, with an error perhaps."""
+        news = asyncio.ensure_future(self._event.wait())
+        marking = {self._marks.task} if self._marks.task else set()
+        try:
+            await asyncio.wait({news, *marking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
 
     async def _wait(self, for_more: bool) -> None:
         """Until the oldest is settled, somebody calls, or (when there is room) something new was queued."""
@@ -242,8 +275,7 @@ class Worker:
                 broken = broken or (document, error)
                 self.counters.failed += 1
         self._flying = kept
-        if confirmed:
-            await self._mark(confirmed)
+        self._marks.add(confirmed)
         for document, error in rejected:
             await self._park(document, error)
         if broken is None:
@@ -254,12 +286,15 @@ class Worker:
         await self._outbox.failed(document.id, str(error), park=False)
         return error
 
-    async def _mark(self, confirmed: dict[int, Confirmation]) -> None:
-        await self._outbox.delivered(confirmed)
-        self.counters.delivered += len(confirmed)
+    def _marked(self, count: int) -> None:
+        self.counters.delivered += count
         self.counters.connected, self.counters.refused, self.counters.last_error = True, False, ""
         self._backoff.reset()
         self._backoff_refused.reset()
+
+    def _lost(self, count: int) -> None:
+        """The journal failed: these are sent again."""
+        self.counters.failed += count
 
     async def _park(self, document: Document, error: Exception) -> None:
         self.counters.failed += 1
@@ -270,6 +305,7 @@ class Worker:
 
     async def _land(self) -> None:
         """End all deliveries under way and the connection; what was confirmed meanwhile is still marked."""
+        self._ready.clear()
         flying, self._flying = list(self._flying), deque()
         for _, task in flying:
             task.cancel()
@@ -279,12 +315,12 @@ class Worker:
             document.id: task.result() for document, task in flying if task.done() and _error(task) is None
         }
         self.counters.failed += len(flying) - len(confirmed)
-        if confirmed:
-            try:
-                async with asyncio.timeout(MARK_S_MAX):
-                    await self._mark(confirmed)
-            except (TimeoutError, JournalError):
-                log.warning("%s: %d confirmed documents could not be marked", self.id, len(confirmed))
+        self._marks.add(confirmed)
+        try:
+            async with asyncio.timeout(MARK_S_MAX):
+                await self._marks.flush()
+        except (TimeoutError, JournalError):
+            log.warning("%s: confirmed documents could not be marked", self.id)
         try:
             async with asyncio.timeout(CLOSE_S_MAX):
                 await self._destination.close()

@@ -121,7 +121,7 @@ def check_leaves(path: Path) -> None:
 def told(body: bytes) -> frozenset[tuple[str, str]]:
     """(destination, key) of the documents whose delivery this entry tells of."""
     found = None if body.startswith(TAG) else delivery(body)
-    return frozenset((found.destination, key) for key, _ in found.documents) if found else frozenset()
+    return frozenset((found.destination, key) for key in found.names()) if found else frozenset()
 
 
 class Expected:

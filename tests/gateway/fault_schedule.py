@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
 from gateway.errors import JournalError
-from gateway.forward.port import Destination, Document
+from gateway.forward.port import Confirmation, Destination, Document
 from tests.gateway.appearances import Appearances
 from tests.gateway.forward_rig import RIGS, MemoryOutbox, Rig, worker
 from tests.gateway.https_rig import HTTPS_RIGS, HttpsRig
@@ -34,7 +34,7 @@ PATIENCE_S = 60.0  # for what is left when all troubles are over
 class CutOutbox(MemoryOutbox):
     """A journal whose power goes just before or just after a mark. Knows what was confirmed and what lost."""
 
-    def __init__(self, random: Random, told: Callable[[list[int]], None]):
+    def __init__(self, random: Random, told: Callable[[Iterable[int]], None]):
         super().__init__()
         self.random, self.told = random, told
         self.dead = False  # the gateway was killed: nothing is marked any more
@@ -43,15 +43,15 @@ class CutOutbox(MemoryOutbox):
         self.confirmed: Counter[int] = Counter()
         self.lost: Counter[int] = Counter()  # confirmations whose mark never came
 
-    async def delivered(self, ids: list[int]) -> None:
-        self.told(ids)
+    async def delivered(self, confirmed: Mapping[int, Confirmation]) -> None:
+        self.told(confirmed)
         cut = self.random.random()
         try:
             if self.dead or (cut < 0.1 and not self.calm):
                 raise JournalError("cut before the mark.")
-            await super().delivered(ids)
+            await super().delivered(confirmed)
         except BaseException:
-            self.forget(ids)
+            self.forget(confirmed)
             raise
         if cut > 0.9 and not self.calm:
             raise JournalError("cut after the mark.")
@@ -79,7 +79,7 @@ class Seen:
             return [body for body in self.rig.seen() if body.startswith(b"%d." % self.seed)]
         return self.files.bodies()
 
-    def marked(self, ids: list[int]) -> None:
+    def marked(self, ids: Iterable[int]) -> None:
         """The gateway says that these are delivered: then the receiver has them (a subscriber soon will)."""
         if self.files is not None:
             self.files.look()
@@ -125,10 +125,11 @@ class Recorded:
         self.in_flight_max, self.close = destination.in_flight_max, destination.close
         self._destination, self._outbox, self._seen = destination, outbox, seen
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         self._seen.tried(self._outbox, document.id)
-        await self._destination.deliver(document)
+        confirmation = await self._destination.deliver(document)
         self._outbox.confirmed[document.id] += 1
+        return confirmation
 
 
 def documents(rig: Rig, seed: int, random: Random) -> list[Document]:

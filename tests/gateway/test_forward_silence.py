@@ -18,7 +18,7 @@ import pytest
 
 from gateway.forward.https import HttpsDestination
 from gateway.forward.mqtt import MqttDestination
-from gateway.forward.port import Destination, Document
+from gateway.forward.port import Confirmation, Destination, Document
 from tests.gateway.appearances import Appearances
 from tests.gateway.fault_schedule import KINDS
 from tests.gateway.forward_rig import MemoryOutbox, Rig, run_rig, worker
@@ -108,24 +108,26 @@ def test_nothing_counts_before_its_confirmation_and_nothing_is_lost(kind, tmp_pa
 class HopefulMqtt(MqttDestination):
     """The control: counts at publish()."""
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         async with self._lock:
             if self._link is None or self._link.broken:
                 await self.close()
                 self._link = await self._connect()
             (await self._link.publish(document)).add_done_callback(lambda future: future.exception())
+        return Confirmation(document.name, len(document.body), "")
 
 
 class HopefulHttps(HttpsDestination):
     """The control: counts when the request is on its way."""
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         connection = self._connection or await self._connect()
         sent = asyncio.create_task(super().deliver(document))
         while not sent.done() and connection._line.transport.get_write_buffer_size():
             await asyncio.sleep(0)
         sent.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.sleep(0.01)
+        return Confirmation(document.name, len(document.body), "")
 
 
 def hopeful(rig: Rig) -> Destination:

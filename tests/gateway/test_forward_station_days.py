@@ -12,12 +12,13 @@ import asyncio
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 
 import pytest
 
 from gateway.errors import JournalError, Refused, Unreachable
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 from gateway.forward.worker import Backoff, Worker
 from tests.gateway.forward_rig import MemoryOutbox, document
 from tests.gateway.jumping_loop import run
@@ -46,13 +47,14 @@ class Server:
         self._connection_dead = False
         self._turn = asyncio.Lock()  # one after the other, as they were sent
 
-    async def deliver(self, one: Document) -> None:
+    async def deliver(self, one: Document) -> Confirmation:
         try:
             async with asyncio.timeout(self._timeout_s):
                 async with self._turn:
                     await self._take(one)
         except TimeoutError:
             raise Unreachable("It did not answer in time.") from None
+        return Confirmation(one.name, len(one.body), "")
 
     async def _take(self, one: Document) -> None:
         if self.fault in ("down", "dns"):
@@ -85,10 +87,10 @@ class Outbox(MemoryOutbox):
 
     server: Server
 
-    async def delivered(self, ids: list[int]) -> None:
+    async def delivered(self, confirmed: Mapping[int, Confirmation]) -> None:
         if self.server.fault == "disk":
             raise JournalError("The disk takes nothing.")
-        await super().delivered(ids)
+        await super().delivered(confirmed)
 
 
 async def station(seed: int, faults: Counter[str], pauses_s: tuple[float, float], timeout_s: float) -> None:

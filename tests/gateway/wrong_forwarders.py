@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-from gateway.forward.port import Document
+from gateway.forward.port import Confirmation, Document
 from tests.gateway.fault_schedule import CutOutbox
 from tests.gateway.forward_rig import Rig
 
@@ -21,18 +21,19 @@ class Wrapped:
 class RandomName(Wrapped):
     """A new name at each try."""
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         name = document.name.replace("DEMO", f"D{self.random.randrange(1000):03d}")
-        await self.inner.deliver(document._replace(name=name))
+        return await self.inner.deliver(document._replace(name=name))
 
 
 class Hopeful(Wrapped):
     """Counts as delivered what it has begun to send."""
 
-    async def deliver(self, document: Document) -> None:
+    async def deliver(self, document: Document) -> Confirmation:
         sent = asyncio.create_task(self.inner.deliver(document))
         sent.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.sleep(0.002)
+        return Confirmation(document.name, len(document.body), "")
 
 
 class NewestFirst(CutOutbox):

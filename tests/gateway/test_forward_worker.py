@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gateway.errors import Refused, Rejected, Unreachable
+from gateway.errors import JournalError, Refused, Rejected, Unreachable
 from gateway.forward.port import Document
 from gateway.forward.worker import UNEXPECTED_MAX, Backoff, Counters, Worker
 from tests.gateway.forward_rig import T0, MemoryOutbox, document, drain, worker
@@ -106,6 +106,35 @@ def test_nothing_is_marked_before_its_confirmation():
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert set(outbox.delivered_ids) <= set(destination.confirmed)
+
+    asyncio.run(main())
+
+
+class FailsWhileAsked(MemoryOutbox):
+    """Its first mark is lost while it looks whether there is more."""
+
+    marks = 0
+
+    async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
+        rows = await super().pending(destination, after_id, limit)
+        if after_id:
+            await asyncio.sleep(0.05)
+        return rows
+
+    async def delivered(self, ids: list[int]) -> None:
+        self.marks += 1
+        if self.marks == 1:
+            raise JournalError("The disk is full.")
+        await super().delivered(ids)
+
+
+@pytest.mark.parametrize("window", [1, 8])
+def test_a_mark_that_is_lost_while_nothing_else_waits_is_made_up_for(window):
+    async def main() -> None:
+        destination, outbox = Scripted(window), FailsWhileAsked([document(0)])
+        one = await drain(destination, outbox, 10)
+        assert destination.began == [1, 1] and outbox.delivered_ids == [1]
+        assert (one.counters.delivered, one.counters.failed, one.counters.attempts) == (1, 1, 2)
 
     asyncio.run(main())
 

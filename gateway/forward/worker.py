@@ -236,7 +236,7 @@ class Worker:
 
     async def _idle(self) -> None:
         """Until something is queued, or what is being marked is, with an error perhaps."""
-        self._marks.check()  # it may have gone wrong while the outbox was asked: then there is something again
+        self._marks.check()  # it may have gone wrong while the outbox was asked: then there is more again
         news = asyncio.ensure_future(self._event.wait())
         marking = {self._marks.task} if self._marks.task else set()
         try:

@@ -12,6 +12,7 @@
 #         readings go along every few seconds, as a NOW: the page at the gateway shows the present.
 # Rule 7: readings wait HOLD_MS for company: a frame and its acknowledgement cost a board more than the rows,
 #         and the gateway's memory card more still. An event goes at once, with all before it.
+#         Where a full frame is left to be sent, or sent again, nothing waits.
 # Rule 8: a frame is made where the one before it was, in memory that is taken once, at the start: a heap that
 #         is nearly full has holes for the rows of a frame, and none for all of its bytes. And a message is
 #         forgotten before its frame waits for the line: 48 rows are 4 KB, twice that when the next is made.
@@ -60,6 +61,7 @@ class Uplink:
         self._left = []  # (last sequence, or 0 for HELLO; ticks when it left first), not acknowledged
         self._puts = 0  # records not sent, an event as many as a frame takes, and when the first of them came
         self._put_at = 0
+        self._last = 0  # sequence of the last record of this boot that was sent, or sent again
         store.on_put = self._put
 
     @property
@@ -163,7 +165,8 @@ class Uplink:
                 recent = self._store.recent()
                 if recent:
                     return messages.Now(self._nonce, *recent)
-            if 0 < self._puts < ROWS_MAX and not self._behind:
+            short = self._store.emitted - self._last < ROWS_MAX  # not so where it sends again
+            if 0 < self._puts < ROWS_MAX and short and not self._behind:
                 waited_ms = self._board.ticks_diff(now, self._put_at) * self._board.station_speed()
                 if 0 <= waited_ms < HOLD_MS:
                     return None
@@ -230,6 +233,7 @@ class Uplink:
             self._left = [(0, now)]
             self._nonce = message.nonce
             return
+        self._last = names[2] if names[0] == self._store.boot else 0
         event = type(message) is messages.Event
         self._puts = max(0, self._puts - (ROWS_MAX if event else names[2] + 1 - names[1]))
         self._put_at = now  # of what is left the first came later: it may wait so much longer

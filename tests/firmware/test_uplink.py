@@ -5,7 +5,7 @@ from firmware.clock import Clock
 from firmware.pack import EVENT
 from firmware.store import ROWS_MAX, Store, pieces
 from firmware.uplink import HOLD_MS, SILENT_MS, Uplink
-from protocol import framing, messages
+from protocol import messages
 from protocol.cose import Mac0
 from protocol.session import LIVE, DeviceSession
 from tests.firmware.bench_board import BenchBoard
@@ -75,38 +75,6 @@ def test_an_event_goes_at_once_with_all_before_it():
     assert uplink._message() is None
     _put(board, store, 1)
     assert uplink._message() is None, "what comes after it waits again"
-
-
-def test_at_the_end_nothing_waits():
-    board, store, uplink = _live()
-    _put(board, store, ROWS_MAX + 3)
-    store._details[store.emitted + 1] = bytes(72)
-    store._append(0, EVENT, 0, 0, (0, 1))
-    assert len(uplink._message().rows) == ROWS_MAX
-    uplink._wake.clear()
-    uplink.hurry()
-    assert uplink._wake.is_set()
-    assert len(uplink._message().rows) == 3
-    assert type(uplink._message()) is messages.Seal
-    assert uplink._message() is None
-    _put(board, store, 1)
-    assert uplink._message() is None, "what comes after it waits again"
-
-
-def test_frames_are_made_in_one_place():
-    board, store, uplink = _live()
-    mac = Mac0("st-01", bytes(32))
-    made = []
-    for n in (2, ROWS_MAX, 1):  # longer and shorter than the one before
-        _put(board, store, n)
-        uplink.hurry()
-        frame = uplink._frame()
-        made.append(frame)
-        (body,) = framing.Decoder().feed(frame)
-        rows = messages.decode(mac.open(body)).rows
-        assert len(rows) == n
-        assert uplink._frame() is None
-    assert made[0] is made[1] is made[2]
 
 
 def test_a_seal_does_not_hurry():

@@ -315,7 +315,7 @@ class Store:
                 record = self._get(boot, at)
             return messages.Summary(boot, sequence, base_ms, clock, span_ms, rows)
         # As long as it can become, before its rows fill the heap's holes: one that grows wants larger ones.
-        rows = [None] * (ROWS_MAX if boot != self.boot else min(ROWS_MAX, self._next - sequence))
+        rows = [record] * (ROWS_MAX if boot != self.boot else min(ROWS_MAX, self._next - sequence))
         while record and at - sequence < len(rows):
             channel, flags, calibration, raw, time_ms, _ = record
             if (flags ^ begun) & TOLD or flags & SUMMARY not in (0, NO_RAW):

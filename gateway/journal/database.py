@@ -17,8 +17,9 @@ from pathlib import Path
 from gateway.errors import JournalError
 from gateway.journal import durable
 from gateway.journal.leaf import leaf
+from gateway.journal.packed import stored_body
 
-VERSION = 3
+VERSION = 4
 """Schema version this program writes: the newest schema/v<N>.sql."""
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""
@@ -129,6 +130,6 @@ def check_tail(connection: sqlite3.Connection) -> int:
     for offset, (idx, stored, kind, name, arrived_ms, mono_ms, body) in enumerate(rows):
         if idx != rows[0][0] - offset:
             raise JournalError(f"Entry {rows[0][0] - offset} is missing: restore the journal from a backup.")
-        if leaf(kind, name, arrived_ms, mono_ms, body) != stored:
+        if leaf(kind, name, arrived_ms, mono_ms, stored_body(kind, body)) != stored:
             raise JournalError(f"Entry {idx} does not match its hash: restore the journal from a backup.")
     return rows[0][0] + 1 if rows else 0

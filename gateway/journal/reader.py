@@ -19,6 +19,7 @@ from gateway.journal import database
 from gateway.journal.fold import SLOT_MS
 from gateway.journal.kinds import EVENT, FRAME
 from gateway.journal.leaf import leaf_bytes
+from gateway.journal.packed import stored_body
 from gateway.journal.tree import Tree
 from gateway.windows import Window
 
@@ -56,6 +57,11 @@ class Stored(NamedTuple):
     def leaf_bytes(self) -> bytes:
         """What its leaf is the hash of."""
         return leaf_bytes(self.kind, self.source, self.arrived_ms, self.mono_ms, self.body)
+
+
+def _stored(row: tuple) -> Stored:
+    *columns, body = row
+    return Stored._make((*columns, stored_body(row[1], body)))
 
 
 class Whole(NamedTuple):
@@ -101,14 +107,14 @@ class Reader:
         span = (first, (1 << 62) if last is None else last)
         if not kinds:
             cursor = self._connection.execute(f"{_ENTRY} WHERE idx >= ? AND idx <= ? ORDER BY idx", span)
-            return map(Stored._make, cursor)
+            return map(_stored, cursor)
         parts = [self._connection.execute(f"{_RARE} ORDER BY idx", (kind, *span)) for kind in kinds]
-        return map(Stored._make, merge(*parts))
+        return map(_stored, merge(*parts))
 
     def newest_first(self, kind: int) -> Iterator[Stored]:
         """All entries of a kind that has an index, backwards."""
         cursor = self._connection.execute(f"{_RARE} ORDER BY idx DESC", (kind, 0, 1 << 62))
-        return map(Stored._make, cursor)
+        return map(_stored, cursor)
 
     def without_time(self, source: str, boot: int, first: int, last: int, most: int = -1) -> Iterator[Stored]:
         """Frames of a boot among entries first..last whose readings could not be placed when they came."""
@@ -117,7 +123,7 @@ class Reader:
             "AND first_ms IS NULL ORDER BY idx LIMIT ?",
             (first, last, source, boot, most),
         )
-        return map(Stored._make, cursor)
+        return map(_stored, cursor)
 
     def spans(self, start_ms: int, end_ms: int | None = None) -> list[tuple[int, int, str]]:
         """(first, last, source) ranges of entries that hold all readings of start_ms <= time < end_ms."""

@@ -36,6 +36,7 @@ from gateway.journal.checkpoints import INSERT_CHECKPOINT, LOG_ENTRIES, Checkpoi
 from gateway.journal.fold import SAVE_EVERY, Fold
 from gateway.journal.kinds import FRAME, WINDOW
 from gateway.journal.leaf import leaf
+from gateway.journal.packed import MOST_AT_ONCE, marked, to_store
 from gateway.journal.tree import INSERT_NODE, Tree
 from gateway.journal.wal import Wal
 from gateway.windows import Window
@@ -404,13 +405,14 @@ class Writer:
         flat: list = []
         leaves: list[bytes] = []
         windows: list[tuple] = []
+        stored = to_store if sum(map(len, jobs)) <= MOST_AT_ONCE else marked
         for job in jobs:
             job.first = idx
             for entry in job.entries:
                 kind, source, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, body = entry
                 take(idx, kind, source, boot, first_seq, last_seq, first_ms, last_ms)
                 leaves.append(leaf(kind, names[source], arrived_ms, mono_ms, body))
-                flat += (idx, *entry, leaves[-1])
+                flat += (idx, *entry[:-1], stored(kind, body), leaves[-1])
                 idx += 1
             for window, entry in job.windows:
                 assert entry.kind == WINDOW

@@ -24,6 +24,7 @@ from simulator.modbus_load import origin, serve
 from simulator.receivers import MqttReceiver
 from tests.gateway import app_rig as rig
 from tests.gateway.app_rig import running, until
+from tests.gateway.journal_rig import unpacked
 from tests.servers.process import free_port
 
 NAN, INF = 0x7FC00000, 0x7F800000
@@ -55,7 +56,7 @@ def polled(journal: Path) -> Counter:
             (POLL,),
         )
         for source, body in entries:
-            message = messages.decode(body)
+            message = messages.decode(unpacked(body))
             for number, offset_ms, raw, quality, _ in message.rows:
                 symbol = f"I{source.removeprefix('bus/b')}Q{number}"
                 value = None if raw is None else bits_float(raw)

@@ -133,6 +133,8 @@ def test_what_is_withdrawn_is_not_done_and_whoever_withdraws_knows(tmp_path, wit
         gate.set()
         await answer(first)
         await answer(write(tmp_path, ORDER._replace(ids=(3,))))
+        if not withdrawn:
+            await answer(second)
         assert sorted(done) == ([(1,), (3,)] if withdrawn else [(1,), (2,), (3,)])
 
     run(tmp_path, case, slow)

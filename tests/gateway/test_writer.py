@@ -234,7 +234,7 @@ def test_a_full_disk_and_then_room(tmp_path):
 
 
 _LIMITED = """
-import asyncio, resource, signal, sys
+import asyncio, os, resource, signal, sys
 from pathlib import Path
 from gateway.journal import writer
 from tests.gateway.journal_rig import frames, with_journal
@@ -248,7 +248,7 @@ async def use(journal):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     for i in range(300):
-        big = [e._replace(body=bytes(2000)) for e in frames(journal, 11 + 10 * i, 1)]
+        big = [e._replace(body=os.urandom(2000)) for e in frames(journal, 11 + 10 * i, 1)]
         journal.submit(big, done=done.append)
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.3)

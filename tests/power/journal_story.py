@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from gateway.journal.bodies import delivery
 from gateway.journal.reader import Reader
+from tests.gateway.journal_rig import unpacked
 from tests.power.journal_victim import TAG
 
 
@@ -95,7 +96,8 @@ def read(path: Path) -> Found:
         verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise Broken(f"the database is corrupt: {verdict}")
-        rows = connection.execute("SELECT idx, leaf, body FROM entry ORDER BY idx").fetchall()
+        lying = connection.execute("SELECT idx, leaf, body FROM entry ORDER BY idx").fetchall()
+        rows = [(idx, leaf, unpacked(body)) for idx, leaf, body in lying]
         outbox = connection.execute("SELECT destination, key, state, body FROM outbox").fetchall()
         tally = connection.execute("SELECT destination, delivered FROM tally").fetchall()
     except sqlite3.DatabaseError as error:

@@ -18,6 +18,7 @@ from protocol.errors import AuthError
 from protocol.merkle import EvidenceError
 from tests.gateway.app_rig import until
 from tests.gateway.intake_rig import KEY, OTHER_KEY, START, Device, Rig
+from tests.gateway.journal_rig import unpacked
 from tests.gateway.witness_rig import asking, server, site
 from tools.demo.audit import count_checkpoints, count_files, count_journal, missing_records
 from tools.people import Failure
@@ -125,7 +126,8 @@ def test_control_a_record_that_was_changed(journal):
     idx, _, _ = some_frame(journal)
     with contextlib.closing(sqlite3.connect(journal)) as connection:
         (body,) = connection.execute("SELECT body FROM entry WHERE idx = ?", (idx,)).fetchone()
-    changed = body[:-1] + bytes([body[-1] ^ 1])
+    whole = unpacked(body)
+    changed = whole[:-1] + bytes([whole[-1] ^ 1])
     damage(journal, f"UPDATE entry SET body = x'{changed.hex()}' WHERE idx = {idx}")
     with pytest.raises(AuthError):
         count_journal(journal, "st-01", KEY)

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gateway.journal.packed import stored_body
 from simulator.device_load import POLL_MS, ROWS, LoadDevice
 from simulator.modbus_load import serve
 from tools.bench.broker import running_broker
@@ -135,8 +136,9 @@ async def _measure(configure: Callable[[Path], Path], load: Callable[[], Awaitab
 def _held(path: Path) -> tuple[int, int, int]:
     """(bytes of entries, readings, frames) in a journal."""
     with contextlib.closing(sqlite3.connect(path)) as journal:
+        journal.create_function("whole", 2, stored_body)
         return journal.execute(
-            "SELECT COALESCE(SUM(LENGTH(body)), 0), "
+            "SELECT COALESCE(SUM(LENGTH(whole(kind, body))), 0), "
             "COALESCE(SUM(CASE WHEN kind IN (1, 2) THEN last_seq - first_seq + 1 END), 0), "
             "COALESCE(SUM(kind = 1), 0) FROM entry"
         ).fetchone()

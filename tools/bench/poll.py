@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.journal.database import connect_to_read
 from gateway.journal.kinds import POLL
+from gateway.journal.packed import stored_body
 from protocol import messages
 from simulator.modbus_load import serve
 from tools.bench.broker import Subscriber, running_broker
@@ -128,7 +129,8 @@ def _journaled(journal: Path) -> int:
     connection = connect_to_read(journal)
     try:
         bodies = connection.execute("SELECT body FROM entry WHERE kind = ?", (POLL,))
-        return sum(row[2] is not None for (body,) in bodies for row in messages.decode(body).rows)
+        found = (messages.decode(stored_body(POLL, body)) for (body,) in bodies)
+        return sum(row[2] is not None for message in found for row in message.rows)
     finally:
         connection.close()
 

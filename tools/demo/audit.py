@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.journal import kinds
 from gateway.journal.checkpoints import LOG_ENTRIES
 from gateway.journal.database import connect_to_read
+from gateway.journal.packed import stored_body
 from gateway.succession import parse_log_entry
 from protocol import messages
 from protocol.cose import Mac0
@@ -56,6 +57,7 @@ def count_journal(path: Path, device: str, link_key: bytes, only: str = "") -> J
             (kinds.FRAME, kinds.POLL, only),
         )
         for kind, source, body, last_ms in rows:
+            body = stored_body(kind, body)
             message = messages.decode(mac.open(body) if kind == kinds.FRAME else body)
             if isinstance(message, messages.Readings):
                 count.readings += len(message.rows)

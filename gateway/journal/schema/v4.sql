@@ -1,0 +1,3 @@
+-- Schema of the journal, version 4: the bodies of FRAME and POLL entries (kinds 1 and 2) may lie packed, as 0x00 and raw
+-- DEFLATE: gateway/journal/packed.py. No table changes. A program that knows version 3 would not understand them, so it
+-- must not open the journal. Bodies of before stay as they are; none of theirs begins with 0x00.

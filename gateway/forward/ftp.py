@@ -10,8 +10,9 @@ Rule 2: a partial file is never visible under its final name. Where the server r
         one is put aside first. Where it lets us write but not rename, nothing is delivered and a person is
         told: a file that is written under its final name can be read half, and the receiver does not come
         back for the rest.
-Rule 3: a repeated delivery, and the first of a connection, looks whether an earlier try got through: same
-        size, then the same bytes read back. A server that says no size has the bytes read back, always.
+Rule 3: a repeated delivery, and the first ones of a connection (as many as may have been under way or without
+        their mark before it: marks.py), look whether an earlier try got through: same size, then the same
+        bytes read back. A server that says no size has the bytes read back, always.
 Rule 4: after any error or timeout the connection's state is unknown: it is dropped, not reused.
 Rule 5: each connection has temporary names of its own (see sftp.py), and an earlier one's helper thread has
         ended before the next one starts.
@@ -39,11 +40,13 @@ from gateway.forward.files import read_secret, temporary_name, temporary_prefix
 from gateway.forward.ftp_client import Client
 from gateway.forward.ftp_tls import Tls, names_another_host
 from gateway.forward.ftp_words import told
+from gateway.forward.marks import UNMARKED_MAX
 from gateway.forward.port import Confirmation, Document
 
 if TYPE_CHECKING:
     from gateway.config_model import FtpDestination as Settings
 
+DOUBTED = UNMARKED_MAX + 1
 SAME = "there already: read back the same, size {}"
 THREAD_END_S_MAX = 1.0  # until a thread whose sockets were ended is gone
 
@@ -65,7 +68,7 @@ class FtpDestination:
         self._home = ""  # folder in which the server puts us
         self._folder: str | None = None  # where the connection stands
         self._token = ""  # of this connection
-        self._fresh = True  # nothing was uploaded by it yet
+        self._doubted = 0  # so many more documents may have been begun before this connection (rule 3)
         self._secret = ""
 
     async def deliver(self, document: Document) -> Confirmation:
@@ -78,7 +81,7 @@ class FtpDestination:
             await self._connect()
         assert self._client is not None
         said = await self._run(self._client, partial(self._store, self._client, document), document.name)
-        self._fresh = False
+        self._doubted = max(0, self._doubted - 1)
         self._leaving = asyncio.get_running_loop().call_later(self._settings.keepalive_s, self._leave)
         path = place(posixpath.join(self._whole(self._folder or ""), document.name))
         return Confirmation(path, len(document.body), shown(said, self._secret))
@@ -115,7 +118,7 @@ class FtpDestination:
         enter = partial(client.enter, settings.host, settings.port, settings.user, self._secret)
         self._home = await self._run(client, enter, "", settings.connect_timeout_s)
         client.pace(settings.timeout_s)
-        self._token, self._fresh, self._folder = f"-{secrets.token_hex(4)}", True, None
+        self._token, self._doubted, self._folder = f"-{secrets.token_hex(4)}", DOUBTED, None
 
     # The helper thread
 
@@ -153,8 +156,8 @@ class FtpDestination:
         name, body = document.name, document.body
         self._go(client, posixpath.join(self._settings.path, document.folder))
         client.step = "look"
-        there = (self._fresh or document.attempts > 0) and _holds(client, name, body)
-        if self._fresh:
+        there = (self._doubted or document.attempts > 0) and _holds(client, name, body)
+        if self._doubted:
             _sweep(client, name)
         if there:
             return SAME.format(len(body))

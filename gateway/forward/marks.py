@@ -5,7 +5,8 @@ other would wait with it each time.
 
 Rule 1: one transaction at a time; the next takes all that was confirmed meanwhile.
 Rule 2: no delivery begins while UNMARKED_MAX wait: so many, and those under way, a crash can leave to be
-        delivered once more, which every destination makes harmless (port.py, rule 2).
+        delivered once more, which every destination makes harmless (port.py, rule 2), at the price of a look
+        at what is there.
 Rule 3: when the journal fails, what was not marked is forgotten here: it is still pending, and comes again.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable
 
 from gateway.forward.port import Confirmation, Outbox
 
-UNMARKED_MAX = 32
+UNMARKED_MAX = 4
 
 
 class Marks:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import DestinationError, Refused, Rejected, Unreachable
 from gateway.forward.answers import place
 from gateway.forward.files import read_secret, temporary_name, temporary_prefix
+from gateway.forward.marks import UNMARKED_MAX
 from gateway.forward.port import Confirmation, Document
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class SftpDestination:
         self, sftp: asyncssh.SFTPClient, document: Document, before: asyncio.Future[bool] | None
     ) -> Confirmation:
         self._begun += 1
-        early = self._begun <= IN_FLIGHT  # an earlier connection may have been at work on this one
+        early = (
+            self._begun <= IN_FLIGHT + UNMARKED_MAX
+        )  # an earlier connection may have been at work on this one
         folder = posixpath.join(self._settings.path, document.folder)
         await self._make(sftp, folder)
         final = posixpath.join(folder, document.name)

@@ -13,13 +13,15 @@ class Appearances:
     """Watches, while it is entered, the folders below `root` that `documents` go to (and makes them).
 
     `names` in the order in which they appeared; `wrong` says what must never be seen; `again` counts names
-    that were put there once more with the same bytes.
+    that were put there once more with the same bytes; `cut` names that end too early: ProFTPD carries out a
+    command whose end never came. Our proxy cuts within a command, a network between packets, of which a
+    command fills one.
     """
 
     def __init__(self, root: Path, documents: list[Document]):
         self.names: list[str] = []
         self.wrong: list[str] = []
-        self.again = 0
+        self.again = self.cut = 0
         self._paths = {one.name: root / one.folder / one.name for one in documents}
         self._wanted = {one.name: one.body for one in documents}
 
@@ -45,6 +47,8 @@ class Appearances:
                 self.wrong.append(f"{name} is written under its final name")
             elif mask & (MOVED_FROM | DELETE):
                 self.wrong.append(f"{name} was visible and is gone")
+            elif any(whole.startswith(name) and whole != name for whole in self._wanted):
+                self.cut += 1
             elif name not in self._wanted:
                 self.wrong.append(f"{name} was never queued")
             else:

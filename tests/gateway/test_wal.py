@@ -5,6 +5,7 @@ only while somebody reads an old state without end.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -26,7 +27,7 @@ def small_log(monkeypatch):
 
 async def commit(journal, number: int, size: int = 3000) -> None:
     (entry,) = frames(journal, 1 + 10 * number, 1)
-    await journal.commit(entries=[entry._replace(body=entry.body + bytes(size))])
+    await journal.commit(entries=[entry._replace(body=entry.body + os.urandom(size))])
 
 
 def restarts(path: Path, connect=database.connect) -> list[int]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from gateway.config import Config
 from gateway.documents import Draft
@@ -37,27 +36,33 @@ _MARKED = "SELECT value FROM meta WHERE name = ?"
 _MARK = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
-class Source(Protocol):
-    """One kind of what the journal holds, at positions that only rise."""
+class Source:
+    """One kind of what the journal holds, at positions that only rise: numbers of entries, where a kind does
+    not say otherwise.
+    """
 
-    send: str
+    send = ""
     """The `send` word it answers."""
+
+    def __init__(self, config: Config, journal: Journal):
+        self._config = config
+        self._journal = journal
 
     def end(self) -> int:
         """The newest position that may be told of; -1 while there is none. Called on the loop."""
-        ...
+        return self._journal.size - 1
 
     def before_newest(self, reader: Reader, end: int) -> int:
         """Right before the newest position at which there is something, up to `end`; what is there without
         being told yet (end = -1) is of before.
         """
-        ...
+        raise NotImplementedError
 
     def drafts(self, reader: Reader, after: int, end: int, checkpoint: bytes) -> tuple[list[Draft], int]:
         """Documents of after < position <= end, or of a first part of that; and the position reached.
         `checkpoint` is the journal's newest.
         """
-        ...
+        raise NotImplementedError
 
 
 class Feed:

@@ -6,9 +6,8 @@ Rule 2: none goes out that is newer than what may be given to anybody (journal/c
 
 from __future__ import annotations
 
-from gateway.config import Config
 from gateway.documents import Draft, checkpoint_drafts
-from gateway.journal.journal import Journal
+from gateway.feed import Source
 from gateway.journal.reader import Reader
 from protocol import checkpoint as checkpoints
 from protocol import note
@@ -20,12 +19,8 @@ _SIGNED = "SELECT size, at_ms, note FROM checkpoint WHERE size > ? AND size <= ?
 _NEWEST = "SELECT COALESCE(MAX(size), -1) FROM checkpoint"
 
 
-class CheckpointSource:
+class CheckpointSource(Source):
     send = "checkpoints"
-
-    def __init__(self, config: Config, journal: Journal):
-        self._config = config
-        self._journal = journal
 
     def end(self) -> int:
         newest = self._journal.checkpoint

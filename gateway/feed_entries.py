@@ -18,9 +18,8 @@ from itertools import islice
 from typing import Any
 
 from gateway import alerts, interruptions
-from gateway.config import Config
 from gateway.documents import Draft, entry_drafts
-from gateway.journal.journal import Journal
+from gateway.feed import Source
 from gateway.journal.kinds import CALIBRATION, COMMAND, EVENT, LOG
 from gateway.journal.reader import WINDOW_COLUMNS, Reader, Stored
 from gateway.reports import provincial
@@ -43,18 +42,10 @@ _SHOWN = (
 )
 
 
-class _Entries:
+class _Entries(Source):
     """What both have in common."""
 
-    send = ""
     kinds: tuple[int, ...] = ()
-
-    def __init__(self, config: Config, journal: Journal):
-        self._config = config
-        self._journal = journal
-
-    def end(self) -> int:
-        return self._journal.size - 1
 
     def before_newest(self, reader: Reader, end: int) -> int:
         newest = -1

@@ -7,10 +7,9 @@ Rule 2: windows of one transaction are never looked at apart.
 
 from __future__ import annotations
 
-from gateway.config import Config
 from gateway.documents import Draft, hour_drafts
+from gateway.feed import Source
 from gateway.hours import HOUR_MS, hour_of, of
-from gateway.journal.journal import Journal
 from gateway.journal.kinds import WINDOW
 from gateway.journal.reader import WINDOW_COLUMNS, Reader
 from gateway.windows import Window, parse_body
@@ -30,15 +29,8 @@ _LENGTH = (
 _NEWEST = "SELECT MAX(start_ms) FROM window"
 
 
-class HourSource:
+class HourSource(Source):
     send = "hours"
-
-    def __init__(self, config: Config, journal: Journal):
-        self._config = config
-        self._journal = journal
-
-    def end(self) -> int:
-        return self._journal.size - 1
 
     def before_newest(self, reader: Reader, end: int) -> int:
         newest_ms = reader.rows(_NEWEST)[0][0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.firmware.bench import ROOT
-from tests.protocol.test_runtimes import interpreter
+from tests.protocol.test_runtimes import HEAP, interpreter
 
 FAKES = ROOT / "tests" / "firmware" / "fakes"
 PORTS = {"rp2": [FAKES], "esp32": [FAKES / "epoch2000", FAKES]}
@@ -68,7 +68,7 @@ def test_a_usb_link_carries_every_byte_and_nothing_else(tmp_path, port):
     (tmp_path / "usb.py").write_text(USB.format(port=port))
     every = bytes(range(80))  # 3 is Ctrl-C
     done = subprocess.run(
-        [interpreter(), "-X", "heapsize=128k", str(tmp_path / "usb.py"), str(tmp_path)],
+        [interpreter(), "-X", f"heapsize={HEAP}", str(tmp_path / "usb.py"), str(tmp_path)],
         env={**os.environ, "MICROPYPATH": ":".join(map(str, [*PORTS[port], ROOT, ".frozen"]))},
         input=every,
         capture_output=True,

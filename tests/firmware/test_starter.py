@@ -15,7 +15,7 @@ import pytest
 from firmware import starter, trial
 from firmware.files import Files
 from tests.firmware import update_rig as rig
-from tests.protocol.test_runtimes import ROOT, interpreter
+from tests.protocol.test_runtimes import HEAP, ROOT, interpreter
 from tools.station import package
 
 CONFIRMED, NEW = 4, 5  # the counters of two packages
@@ -331,7 +331,7 @@ class Board:
         hangs: the watchdog ends it some time after this try was counted.
         """
         done = subprocess.Popen(
-            [interpreter(), "-X", "heapsize=128k", "main.py"],
+            [interpreter(), "-X", f"heapsize={HEAP}", "main.py"],
             cwd=self.directory,
             env={**os.environ, "MICROPYPATH": "", "HEALTHY_MS": str(healthy_ms), "STOP": stop},
             stdout=subprocess.PIPE,

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from tests.firmware.bench import ROOT, RUNTIMES
-from tests.protocol.test_runtimes import interpreter
+from tests.protocol.test_runtimes import HEAP, interpreter
 
 NAME = "gateway.station"
 NOW = datetime.datetime.now(datetime.UTC)
@@ -144,7 +144,7 @@ async def _device(runtime: str, directory: Path, link: dict, root: Path = ROOT) 
     program = directory.parent / "device.py"
     program.write_text(DEVICE)
     directory.mkdir(exist_ok=True)
-    command = [sys.executable] if runtime == "cpython" else [interpreter(), "-X", "heapsize=128k"]
+    command = [sys.executable] if runtime == "cpython" else [interpreter(), "-X", f"heapsize={HEAP}"]
     process = await asyncio.create_subprocess_exec(
         *command,
         str(program),

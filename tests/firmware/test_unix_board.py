@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.firmware.bench import ROOT, RUNTIMES
-from tests.protocol.test_runtimes import interpreter
+from tests.protocol.test_runtimes import HEAP, interpreter
 
 CASES = re.findall(
     r"^def (\w+)\(board\)",
@@ -23,7 +23,7 @@ CASES = re.findall(
 
 
 def _run(runtime: str, directory: Path, case: str, *more: str, root: Path = ROOT):
-    command = [sys.executable] if runtime == "cpython" else [interpreter(), "-X", "heapsize=128k"]
+    command = [sys.executable] if runtime == "cpython" else [interpreter(), "-X", f"heapsize={HEAP}"]
     return subprocess.run(
         [*command, "-m", "tests.firmware.fakes.unix_cases", str(directory), case, *more],
         cwd=root,

@@ -1,6 +1,6 @@
 # Inside MicroPython: what a device says to every package in DIR/cases, one JSON line each; then the figures.
 #
-#   micropython -X heapsize=128k tests/firmware/update_device.py DIR PORT UNIX_MS CASES
+#   micropython -X heapsize=192k tests/firmware/update_device.py DIR PORT UNIX_MS CASES
 
 import asyncio
 import gc

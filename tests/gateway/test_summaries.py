@@ -388,7 +388,8 @@ def test_a_full_queue_slows_down_means_as_well_and_starves_nobody(tmp_path, monk
             async with asyncio.timeout(60):
                 await device.run(rig.port())
             await rig.settle()
-            assert device.acked == (1, total) and (PAUSE_MS in asked) == always
+            assert device.acked == (1, total)
+            assert PAUSE_MS in asked or not always
             assert rig.intake.counters.link("st-01").summaries == total
             assert always or rig.intake.counters.link("st-01").pauses > 0
             balanced(rig.intake)

@@ -1,6 +1,6 @@
 # Runs test modules inside MicroPython: every test_ function, one line each, and a final line of JSON.
 #
-#   cd ROOT && MICROPYPATH=.:.frozen micropython -X heapsize=128k tests/protocol/mpy.py
+#   cd ROOT && MICROPYPATH=.:.frozen micropython -X heapsize=192k tests/protocol/mpy.py
 #   tests.protocol.test_cbor ...
 #
 # Exit status 0 when all passed and there was at least one.

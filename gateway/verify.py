@@ -21,7 +21,7 @@ from gateway.verify_bundle import CHECKPOINT, CONSISTENCY, FILE_MAX, README, VKE
 from gateway.verify_deliveries import Deliveries
 from gateway.verify_entries import Entries
 from gateway.verify_files import Files, codes_of, compare
-from gateway.verify_handovers import History, handovers
+from gateway.verify_handovers import Chain, History, handovers
 from gateway.verify_places import Bundle
 from gateway.verify_seal import PREFIX, check_seals
 from gateway.verify_windows import Recomputation
@@ -69,19 +69,44 @@ def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done,
     checkpoint = opened_as("the checkpoint", note, log, trust.witnesses)
     yield Claim("checkpoint", _signed(checkpoint, trust))
     entries = Entries(bundle, manifest, checkpoint, note, progress)
-    chain = handovers(bundle, named, entries, log)
+    with entries.receipts_shown():
+        chain = handovers(bundle, named, entries, log)
+        rest = list(_led_to(chain, log, trust))
+        rest += _goes_on(bundle, manifest, trust, checkpoint, entries, chain)
+        rest += _content(bundle, manifest, trust, checkpoint, entries, progress)
+    yield from rest
+
+
+def _led_to(chain: Chain, log: Verifier, trust: Trust) -> Iterator[Claim]:
+    """How the log came to its key."""
     if trust.log not in (None, log):
         steps = chain.check_leads_from(trust.log)
         yield Claim("key", f"the key given leads to {log.vkey}, over {steps} handover{'s' * (steps > 1)}")
     for shown, text in chain.claims():
         yield Claim("handover", text, shown)
+
+
+def _goes_on(
+    bundle: Bundle, manifest: Manifest, trust: Trust, checkpoint: Checkpoint, entries: Entries, chain: Chain
+) -> Iterator[Claim]:
+    """The log goes on behind the checkpoints in hand."""
     earlier = _earlier(bundle, manifest, checkpoint, chain.history)
     known = chain.roots if earlier is None else {**chain.roots, earlier.size: earlier.root}
     for seen in trust.seen:
         yield _consistent(chain.history.opened("--seen", seen), checkpoint, entries, known)
     yield Claim("entries", entries.text())
-    codes = codes_of(checkpoint.origin)
-    files = Files(codes)
+
+
+def _content(
+    bundle: Bundle,
+    manifest: Manifest,
+    trust: Trust,
+    checkpoint: Checkpoint,
+    entries: Entries,
+    progress: Progress,
+) -> Iterator[Claim]:
+    """What follows from the entries."""
+    files = Files(codes_of(checkpoint.origin))
     windows = Recomputation(entries.leaf, manifest.from_ms, manifest.to_ms, manifest.first, files.hear)
     deliveries = Deliveries(manifest.files)
     _recompute(entries, windows, deliveries, manifest, progress)

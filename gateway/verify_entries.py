@@ -3,14 +3,19 @@
 Rule 1: the run is checked as one (verify_run.py): its root must be the checkpoint's, then a receipt has one
         text. The entries beside it are checked one by one.
 Rule 2: leaf() gives only what was checked: what is not kept in memory is read and hashed again.
+Rule 3: of a long run, a second process reads one half of the entries, and then the receipts, while the caller
+        goes on: receipts_shown() says when they are through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from gateway.journal.kinds import LOG
 from gateway.journal.leaf import Leaf, first_bytes, parse
+from gateway.verify_beside import Beside, is_possible
 from gateway.verify_bundle import HANDOVERS_MAX, LEAF_MAX, PROOF_MAX, Manifest, entry_name, proof_name
 from gateway.verify_places import Bundle
 from gateway.verify_run import Run
@@ -24,11 +29,22 @@ KEPT_MAX = 32_000_000
 ENTRY_COSTS = 150
 """... and bytes that keeping one takes besides."""
 TOLD_EVERY = 1024
+BESIDE_MIN = 4000
+"""Entries of a run from which on a second process pays."""
 _ABOUT_LOG = first_bytes(LOG)
 
 
+class Part(NamedTuple):
+    """Entries as they were read."""
+
+    leaves: bytes  # their hashes
+    kept: dict[int, bytes]  # the first of them
+    kept_bytes: int
+    about_log: list[int]  # those that say what happened to the log
+
+
 class Entries:
-    """Made from a bundle; EvidenceError when an entry or a receipt is wrong."""
+    """Made from a bundle; EvidenceError when an entry is wrong. receipts_shown() says it of the receipts."""
 
     def __init__(
         self,
@@ -39,43 +55,85 @@ class Entries:
         progress: Callable[[str, int, int], None] = lambda what, done, of: None,
     ):
         self._bundle, self._manifest, self._checkpoint, self._note = bundle, manifest, checkpoint, note
+        self._progress = progress
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
         self.size = checkpoint.size
-        self.about_log: list[int] = []  # entries that say what happened to the log
+        self.about_log: list[int] = []
         first, last = manifest.first, manifest.last
         for index in (last, *manifest.others):
             if index >= checkpoint.size:
                 raise EvidenceError(
                     f"bundle.json names entry {index}, and the checkpoint signs {checkpoint.size} entries"
                 )
-        self._others = {index: self._other(index) for index in manifest.others}
-        total = 2 * (last - first + 1)
-        leaves = bytearray()
-        for index in range(first, last + 1):
-            leaves += self._hash(index)
-            if not index % TOLD_EVERY:
-                progress("entries", index - first, total)
-        self._leaves = bytes(leaves)
+        self._others: dict[int, bytes] = {}
+        self._read_others()
+        self._beside = bundle.is_shared and last - first >= BESIDE_MIN and is_possible()
+        if self._beside:
+            middle, most = (first + last) // 2, (KEPT_MAX - self._kept_bytes) // 2
+            with Beside(lambda: self._part(range(middle, last + 1), most)) as beside:
+                parts = [self._part(range(first, middle), most), beside.result()]
+        else:
+            parts = [self._part(range(first, last + 1), KEPT_MAX - self._kept_bytes)]
+        for part in parts:
+            self._take(part)
+        self._leaves = b"".join([part.leaves for part in parts])
         self.run = self._run()
-        read, receipt = bundle.read, self.run.receipt
+
+    def _part(self, indices: Sequence[int], most: int) -> Part:
+        """Read some entries, and keep up to `most` bytes of them."""
+        leaves, kept, kept_bytes, about_log = bytearray(), {}, 0, []
+        for done, index in enumerate(indices):
+            data = self._bundle.read(entry_name(index), LEAF_MAX)
+            if kept_bytes < most:
+                kept[index] = data
+                kept_bytes += len(data) + ENTRY_COSTS
+            if data.startswith(_ABOUT_LOG):
+                about_log.append(index)
+                _check_about_log(about_log)
+            leaves += leaf_hash(data)
+            if not done % TOLD_EVERY:
+                self._progress("entries", done, len(indices))
+        return Part(bytes(leaves), kept, kept_bytes, about_log)
+
+    def _take(self, part: Part) -> None:
+        self._kept.update(part.kept)
+        self._kept_bytes += part.kept_bytes
+        self.about_log += part.about_log
+        _check_about_log(self.about_log)
+
+    def _read_others(self) -> None:
+        indices = self._manifest.others
+        part = self._part(indices, KEPT_MAX)
+        self._take(part)
+        for place, index in enumerate(indices):
+            leaf = self._others[index] = part.leaves[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+            self._included(index, leaf, self._receipt(index))
+
+    @contextmanager
+    def receipts_shown(self) -> Iterator[None]:
+        """EvidenceError, instead of any other one from within, when a receipt of the run is wrong."""
+        if not self._beside:
+            self._check_receipts()
+            yield
+            return
+        with Beside(self._check_receipts) as beside:
+            try:
+                yield
+            except EvidenceError:
+                beside.result()  # of two things that are wrong, the receipt comes first
+                raise
+            beside.result()
+
+    def _check_receipts(self) -> None:
+        read, receipt, note = self._bundle.read, self.run.receipt, self._note
+        first, last = self._manifest.first, self._manifest.last
         for index in range(first, last + 1):
             data = read(proof_name(index), PROOF_MAX)
             if data != receipt(index, note):
                 self.check_receipt(index, data)
-            if not index % TOLD_EVERY:
-                progress("entries", total // 2 + index - first, total)
-
-    def _hash(self, index: int) -> bytes:
-        data = self._bundle.read(entry_name(index), LEAF_MAX)
-        if self._kept_bytes < KEPT_MAX:
-            self._kept[index] = data
-            self._kept_bytes += len(data) + ENTRY_COSTS
-        if data.startswith(_ABOUT_LOG):
-            self.about_log.append(index)
-            if len(self.about_log) > HANDOVERS_MAX:
-                raise EvidenceError(f"more than {HANDOVERS_MAX} entries say that the log was handed over")
-        return leaf_hash(data)
+            if not index % TOLD_EVERY and not self._beside:
+                self._progress("receipts", index - first, last - first + 1)
 
     def _receipt(self, index: int) -> Receipt:
         return self._parsed(index, self._bundle.read(proof_name(index), PROOF_MAX))
@@ -101,11 +159,6 @@ class Entries:
             raise EvidenceError(
                 f"{entry_name(index)} and its receipt do not belong together: {error}"
             ) from None
-
-    def _other(self, index: int) -> bytes:
-        leaf = self._hash(index)
-        self._included(index, leaf, self._receipt(index))
-        return leaf
 
     def _run(self) -> Run:
         first, last = self._manifest.first, self._manifest.last
@@ -178,3 +231,8 @@ class Entries:
         return (
             f"{last - first + 1} entries, {first} to {last}, none left out between them{more}, are in the log"
         )
+
+
+def _check_about_log(found: list[int]) -> None:
+    if len(found) > HANDOVERS_MAX:
+        raise EvidenceError(f"more than {HANDOVERS_MAX} entries say that the log was handed over")

@@ -24,6 +24,9 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Bundle(Protocol):
+    is_shared: bool
+    """Whether two processes may read it at one time."""
+
     def read(self, name: str, most: int) -> bytes:
         """A file of the bundle. EvidenceError when it is not there, no plain file, or longer than `most`."""
         ...
@@ -35,6 +38,8 @@ class Bundle(Protocol):
 
 class Folder:
     """A bundle that is a directory."""
+
+    is_shared = True
 
     def __init__(self, path: Path):
         self._path = path
@@ -97,6 +102,8 @@ class Folder:
 
 class Zip:
     """A bundle that is a .zip."""
+
+    is_shared = False  # one file, one place in it
 
     def __init__(self, path: Path):
         with path.open("rb") as file:

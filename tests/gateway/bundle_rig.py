@@ -7,12 +7,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.journal import leaf as leaves
+from gateway.journal.kinds import WINDOW
 from gateway.verify import Claim, Trust, verify
 from gateway.verify_bundle import Manifest, entry_name, parse_manifest, proof_name
 from gateway.verify_run import Run
+from gateway.windows import body, parse_body
 from protocol import checkpoint
 from protocol.checkpoint import Checkpoint
 from protocol.merkle import EvidenceError, inclusion_proof, leaf_hash, root_of
@@ -29,6 +33,7 @@ class Memory:
     """A bundle as a dictionary."""
 
     files: dict[str, bytes]
+    is_shared: ClassVar[bool] = True
 
     @classmethod
     def of(cls, folder: Path) -> Memory:
@@ -125,3 +130,14 @@ def forged(
         files[entry_name(index)], files[proof_name(index)] = data, run.receipt(index, note)
     files |= {"checkpoint": note, "log.vkey": signer.verifier.vkey.encode() + b"\n"}
     return bundle.but(files).saying(first=0, last=size - 1, others=())
+
+
+def changed_row(bundle: Memory, which: int = 0) -> list[bytes]:
+    """The entries, with one window's value made a little nicer."""
+    entries = bundle.entries()
+    rows = [i for i, data in enumerate(entries) if leaves.parse(data).kind == WINDOW]
+    leaf = leaves.parse(entries[rows[which]])
+    row, through = parse_body(leaf.body)
+    assert row.value is not None
+    entries[rows[which]] = leaves.leaf_bytes(*leaf[:4], body(row._replace(value=row.value / 2), through))
+    return entries

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import verify_entries
 from gateway.journal import leaf as leaves
-from gateway.journal.kinds import FRAME, WINDOW
+from gateway.journal.kinds import FRAME
 from gateway.journal.reader import Reader
 from gateway.verify import check_files
 from gateway.verify_bundle import entry_name, proof_name
@@ -19,10 +19,9 @@ from gateway.verify_entries import Entries
 from gateway.verify_files import Files, codes_of
 from gateway.verify_run import Run
 from gateway.verify_windows import Recomputation
-from gateway.windows import body, parse_body
 from protocol.checkpoint import open_checkpoint
 from protocol.merkle import EvidenceError, check_inclusion, leaf_hash
-from tests.gateway.bundle_rig import NAME, Memory, claims, exported, forged, simple, wrong
+from tests.gateway.bundle_rig import NAME, Memory, changed_row, claims, exported, forged, simple, wrong
 from tests.gateway.evidence_rig import LENGTH_MS, START, Story, greeting, late, live, restarted
 
 
@@ -169,9 +168,9 @@ def test_every_bit_of_the_receipts_that_bring_the_root(bundle):
     for index in (manifest.first, manifest.last):
         for changed in flips(bundle.files[proof_name(index)]):
             with pytest.raises(EvidenceError):
-                Entries(
-                    bundle.but({proof_name(index): changed}), manifest, signed, bundle.files["checkpoint"]
-                )
+                one = bundle.but({proof_name(index): changed})
+                with Entries(one, manifest, signed, bundle.files["checkpoint"]).receipts_shown():
+                    pass
 
 
 def test_bits_of_all_files_by_the_whole_of_verify(bundle, varied):
@@ -265,17 +264,6 @@ def test_every_entry_beside_the_run_that_windows_rest_on_is_needed_or_told(varie
 
 
 # A key that signs lies --------------------------------------------------------------------------------------
-
-
-def changed_row(bundle: Memory, which: int = 0) -> list[bytes]:
-    """The entries, with one window's value made a little nicer."""
-    entries = bundle.entries()
-    rows = [i for i, data in enumerate(entries) if leaves.parse(data).kind == WINDOW]
-    leaf = leaves.parse(entries[rows[which]])
-    row, through = parse_body(leaf.body)
-    assert row.value is not None
-    entries[rows[which]] = leaves.leaf_bytes(*leaf[:4], body(row._replace(value=row.value / 2), through))
-    return entries
 
 
 def test_a_signed_lie_about_a_window_is_found_by_its_readings(bundle):

@@ -14,8 +14,9 @@ class Bar:
 
     def __init__(self, what: str, total: int):
         self._progress = Progress(
-            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-        )
+            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+            auto_refresh=False,  # no thread: the process may be copied (gateway/verify_beside.py)
+        )  # fmt: skip
         self._task: TaskID = self._progress.add_task(what, total=total)
         self._done = 0
 
@@ -32,8 +33,8 @@ class Bar:
         """One more is done."""
         self._done += 1
         if not self._done % 1024:
-            self._progress.update(self._task, completed=self._done)
+            self._progress.update(self._task, completed=self._done, refresh=True)
 
     def to(self, what: str, done: int, of: int) -> None:
         """So many of `of` are done, of `what`."""
-        self._progress.update(self._task, description=what, completed=done, total=of)
+        self._progress.update(self._task, description=what, completed=done, total=of, refresh=True)

@@ -133,6 +133,7 @@ class Worker:
                     await self._land()
                     self._note(journal)
                     error = journal
+                self._rewind = True  # a slow disk may still be marking what is newer than what failed
                 await self._pause(error)
         finally:
             self._ended = True

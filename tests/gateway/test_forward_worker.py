@@ -110,6 +110,40 @@ def test_nothing_is_marked_before_its_confirmation():
     asyncio.run(main())
 
 
+class SlowToMark(MemoryOutbox):
+    """A disk that hangs."""
+
+    def __init__(self, documents: list[Document]):
+        super().__init__(documents)
+        self.works = asyncio.Event()
+
+    async def delivered(self, ids: list[int]) -> None:
+        await self.works.wait()
+        await super().delivered(ids)
+
+
+def test_nothing_overtakes_what_failed_while_a_slow_disk_marks_what_is_newer(monkeypatch):
+    monkeypatch.setattr("gateway.forward.worker.MARK_S_MAX", 0.01)
+
+    async def main() -> None:
+        destination = Scripted(3, {1: [Unreachable("cut.")]})
+        outbox = SlowToMark([document(i) for i in range(6)])
+        one = worker(destination, outbox)
+        task = asyncio.create_task(one.run())
+        async with asyncio.timeout(30):
+            while not one.counters.retry_in_s:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.3)
+            assert destination.began == [1, 2, 3] and destination.confirmed == [2, 3]
+            outbox.works.set()
+            await outbox.drained.wait()
+        assert destination.began == [1, 2, 3, 1, 4, 5, 6]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 class FailsWhileAsked(MemoryOutbox):
     """Its first mark is lost while it looks whether there is more."""
 

@@ -58,6 +58,7 @@ from gateway.metrics import exporter
 from gateway.notices import Notices
 from gateway.parked import Desk
 from gateway.public_pages import PublicPages
+from gateway.receipt_page import ReceiptPage
 from gateway.requests import Requests
 from gateway.status import Status
 from gateway.web.server import Server
@@ -144,6 +145,7 @@ class Gateway:
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
             PublicPages(config, self.journal, clock.now_ms, lambda: clock.mono_ns() / 1e9).ask,
+            ReceiptPage(config, self.journal).ask,
         )  # fmt: skip
 
     def _documents(self, windows: list[Window]) -> list[Draft]:

@@ -3,6 +3,7 @@
     GatewayError
      +- ConfigFaults        retry: no      who: its author        every fault of a configuration at once
      +- JournalError        retry: no      who: operator          acknowledge nothing more, and say so
+     |   +- NotThere        retry: no      who: who asked         it holds no such thing, or not yet
      +- CommandError        retry: no      who: who commanded     this one cannot be sent: correct it
      |   +- NotConnected    retry: soon    who: operator          nothing was sent
      |   +- NoAnswer        retry: no      who: who commanded     nobody knows whether it was done: ask first
@@ -58,6 +59,13 @@ class JournalError(GatewayError):
 
     retry = "no"
     who = "operator"
+
+
+class NotThere(JournalError):
+    """The journal can be read, and does not hold what was asked for, or cannot prove it yet."""
+
+    retry = "no"
+    who = "whoever asked"
 
 
 class CommandError(GatewayError):

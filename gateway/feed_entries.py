@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 from gateway import alerts, interruptions
 from gateway.documents import Draft, entry_drafts
@@ -32,7 +33,7 @@ from protocol.errors import CodecError
 AT_ONCE = 256
 """Entries told in one transaction."""
 KINDS = {EVENT: "event", LOG: "log", COMMAND: "command", CALIBRATION: "calibration"}
-RECEIPT = "/api/v1/receipt/{symbol}/{stamp}"
+RECEIPT = "/api/v1/receipt/{symbol}/{stamp}?revision={revision}"
 INTEGER_MAX = 1 << 63
 """Beyond it an integer is told in quotes."""
 
@@ -131,9 +132,10 @@ class AlertSource(_Entries):
     def _window(self, symbol: str, start_ms: int, revision: int) -> dict[str, Any]:
         gateway = self._config.gateway
         label_ms = start_ms + (0 if gateway.label == "start" else gateway.window_minutes * 60_000)
+        receipt = RECEIPT.format(symbol=quote(symbol, safe=""), stamp=stamp(label_ms), revision=revision)
         return {
             "symbol": symbol, "start": rfc3339(start_ms), "start_ms": start_ms, "revision": revision,
-            "receipt": RECEIPT.format(symbol=symbol, stamp=stamp(label_ms)),
+            "receipt": receipt,
         }  # fmt: skip
 
 

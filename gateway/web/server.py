@@ -1,4 +1,5 @@
-"""What the gateway says about itself over HTTP: /healthz, /metrics, /api/v1/current; public.py adds two.
+"""What the gateway says about itself over HTTP: /healthz, /metrics, /api/v1/current; see also public.py and
+receipts.py.
 
 Rule 1: read-only; nothing here can change what is measured, stored or sent.
 Rule 2: a page that is asked for while the port is taken or the server fails never stops the gateway.
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.logs import get_logger
-from gateway.web import public
+from gateway.web import public, receipts
 
 log = get_logger("web")
 
@@ -32,7 +33,8 @@ RETRY_S = 30.0
 class Server:
     """Serves until cancelled.
 
-    current: the object of /api/v1/current; problems: sentences; metrics: Prometheus text; ask: see public.py.
+    current: the object of /api/v1/current; problems: sentences; metrics: Prometheus text; ask: see public.py;
+    ask_receipt: receipts.py.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Server:
         problems: Callable[[], list[str]],
         metrics: Callable[[], bytes],
         ask: public.Ask = public.nothing,
+        ask_receipt: receipts.Ask = receipts.nothing,
     ):
         self._host, self._port = host, port
         self._current, self._problems, self._metrics = current, problems, metrics
@@ -52,6 +55,7 @@ class Server:
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics_page),
                 Route("/api/v1/current", self._current_page),
+                receipts.route(ask_receipt),
                 *public.routes(ask),
             ]
         )

@@ -245,7 +245,7 @@ def test_an_alert_carries_its_windows_their_receipts_and_a_checkpoint_that_cover
                 "windows": [{
                     "symbol": "COD", "start": "2026-03-25T00:05:00+07:00", "start_ms": T0 + LENGTH_MS,
                     "revision": 1, "value": 80.13, "limit": 75.0,
-                    "receipt": "/api/v1/receipt/COD/20260325001000",
+                    "receipt": "/api/v1/receipt/COD/20260325001000?revision=1",
                 }],
             }  # fmt: skip
             assert cleared["alert"] == raised["alert"] and cleared["state"] == "cleared"

@@ -71,7 +71,7 @@ class Entries:
         self._beside = bundle.is_shared and last - first >= BESIDE_MIN and is_possible()
         if self._beside:
             middle, most = (first + last) // 2, (KEPT_MAX - self._kept_bytes) // 2
-            with Beside(lambda: self._part(range(middle, last + 1), most)) as beside:
+            with Beside(lambda: self._part(range(middle, last + 1), most, tell=False)) as beside:
                 parts = [self._part(range(first, middle), most), beside.result()]
         else:
             parts = [self._part(range(first, last + 1), KEPT_MAX - self._kept_bytes)]
@@ -80,8 +80,8 @@ class Entries:
         self._leaves = b"".join([part.leaves for part in parts])
         self.run = self._run()
 
-    def _part(self, indices: Sequence[int], most: int) -> Part:
-        """Read some entries, and keep up to `most` bytes of them."""
+    def _part(self, indices: Sequence[int], most: int, tell: bool = True) -> Part:
+        """Read some entries, and keep up to `most` bytes of them. One of two processes tells of it."""
         leaves, kept, kept_bytes, about_log = bytearray(), {}, 0, []
         for done, index in enumerate(indices):
             data = self._bundle.read(entry_name(index), LEAF_MAX)
@@ -92,7 +92,7 @@ class Entries:
                 about_log.append(index)
                 _check_about_log(about_log)
             leaves += leaf_hash(data)
-            if not done % TOLD_EVERY:
+            if tell and not done % TOLD_EVERY:
                 self._progress("entries", done, len(indices))
         return Part(bytes(leaves), kept, kept_bytes, about_log)
 

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from gateway import verify_beside, verify_entries
+from gateway.verify import Trust, verify
 from gateway.verify_beside import Beside
 from gateway.verify_bundle import entry_name, proof_name
 from gateway.verify_entries import Entries
@@ -56,6 +57,17 @@ def test_there_are_two_processes(bundle, beside, monkeypatch):
     assert readers[0].about_log == [] and len(readers[0].kept) > 50, "and half of the entries"
 
 
+def test_one_process_tells_how_far_it_is(bundle, beside, monkeypatch, capfd):
+    monkeypatch.setattr(verify_entries, "TOLD_EVERY", 1)
+
+    def progress(what: str, done: int, of: int) -> None:
+        os.write(1, b"." if os.getpid() == HERE else b"beside")
+
+    list(verify(bundle, Trust(bundle.key), progress))
+    said = capfd.readouterr().out
+    assert said.strip(".") == "" and len(said) > bundle.manifest.last // 2
+
+
 def test_the_same_is_found_with_and_without_it(bundle, beside):
     chance = random.Random(1)
     good = claims(bundle)
@@ -84,11 +96,11 @@ def test_of_two_things_that_are_wrong_the_receipt_comes_first(bundle, beside, sh
 def test_a_second_process_that_is_killed_changes_no_verdict(bundle, beside, monkeypatch, work):
     real, killed = getattr(Entries, work), multiprocessing.get_context("fork").Value("i", 0)
 
-    def deadly(self, *arguments):
+    def deadly(self, *arguments, **named):
         if os.getpid() != HERE:
             killed.value += 1
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(self, *arguments)
+        return real(self, *arguments, **named)
 
     monkeypatch.setattr(Entries, work, deadly)
     last = bundle.manifest.last

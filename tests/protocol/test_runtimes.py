@@ -52,7 +52,7 @@ def micropython(*arguments: str) -> subprocess.CompletedProcess:
         env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 

@@ -204,7 +204,7 @@ def test_lock_and_number_of_a_day():
     steps = [
         _draw(board, io, at, said) for at in (1000, 1100, 30000, 62000, 123000, 184000, 43100000, 43201000)
     ]
-    board.go(io.run(), 43300000, steps)
+    board.go(io.run(), 43300000, steps, 100000)
     assert [ok for ok, _ in said] == [True, False, False, True, True, False, False, True]
     assert said[1][1] == "the sampler is at work" and said[2][1].startswith("locked for another 3")
     assert said[5][1] == "3 samples have been drawn today, which is all"
@@ -233,7 +233,7 @@ def test_without_a_clock_a_day_is_24_hours_of_running():
     board, _, _, io = _io(Config(outputs=[BLIND]), WiredBoard(files=files))
     said = []
     times = (1000, 2000, 3000, 4000, DAY - 1000, DAY + 1000, DAY + 2000, DAY + 3000, DAY + 4000)
-    board.go(io.run(), DAY + 5000, [_draw(board, io, at, said) for at in times])
+    board.go(io.run(), DAY + 5000, [_draw(board, io, at, said) for at in times], 100000)
     assert [ok for ok, _ in said] == [True, True, True, False, False, True, True, True, False]
     # a restart does not begin a new day, and neither does the first known time
     board, _, _, io = _io(Config(outputs=[BLIND]), WiredBoard(files=files))

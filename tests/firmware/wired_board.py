@@ -23,6 +23,7 @@ class WiredBoard(BenchBoard):
         self.files = files or Files()
         self._end_ms = end_ms
         self._steps = list(steps)
+        self._near_ms = self._done_ms = 0
 
     def input(self, pin, pull=None):
         return lambda: self.pins.get(pin, 1 if pull == "up" else 0)
@@ -50,14 +51,20 @@ class WiredBoard(BenchBoard):
         end_ms = self.now_ms + ms
         while self._steps and self._steps[0][0] <= end_ms:
             at_ms, do = self._steps.pop(0)
-            self.now_ms = max(self.now_ms, at_ms)
+            self.now_ms = self._done_ms = max(self.now_ms, at_ms)
             do()
+        if self._near_ms:
+            next_ms = self._steps[0][0] if self._steps else self._end_ms
+            if next_ms - end_ms > self._near_ms and end_ms - self._done_ms > self._near_ms:
+                end_ms = next_ms - self._near_ms
         self.now_ms = end_ms
         if end_ms >= self._end_ms:
             raise Stop
 
-    def go(self, coroutine, end_ms, steps=()):
+    # near_ms: what is further than that from any step passes in one sleep; 0: nothing does.
+    def go(self, coroutine, end_ms, steps=(), near_ms=0):
         self._end_ms = end_ms
+        self._near_ms = near_ms
         self._steps = list(steps)
         try:
             asyncio.run(coroutine)

@@ -15,14 +15,14 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.errors import JournalError
+from gateway.web.answers import JSON, NOSNIFF, sentence
 
-FORMS = {"json": "application/json; charset=utf-8", "csv": "text/csv; charset=utf-8"}
+FORMS = {"json": JSON, "csv": "text/csv; charset=utf-8"}
 DAYS_MAX = 31
 MAX_AGE_S = 60
 """How long a reader may keep an answer: a window comes every five minutes."""
@@ -31,7 +31,6 @@ PIECE_BYTES = 65_536
 AGAIN_S = 30
 """When to ask again while the journal cannot be read."""
 NOT_PUBLIC = "This station shows no data here: [public] of its configuration names no channels."
-_encode = msgspec.json.Encoder().encode
 
 
 class Busy(Exception):
@@ -89,7 +88,7 @@ def _page(ask: Ask, form: str) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-_HEADERS = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {**NOSNIFF, "Access-Control-Allow-Origin": "*"}
 
 
 def _days(text: str) -> int | None:
@@ -108,7 +107,4 @@ def _has(request: Request, tag: str) -> bool:
 
 
 def _sentence(status: int, said: str, after_s: int = 0) -> Response:
-    headers = {**_HEADERS, "Cache-Control": "no-store"}
-    if after_s:
-        headers["Retry-After"] = str(after_s)
-    return Response(_encode({"error": said}), status, headers, FORMS["json"])
+    return sentence(status, said, after_s, _HEADERS)

@@ -11,12 +11,12 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.errors import JournalError, NotThere
+from gateway.web.answers import NOSNIFF, sentence
 
 FORM = "application/octet-stream"
 WAITING_MAX = 8
@@ -40,19 +40,19 @@ def route(ask: Ask) -> Route:
         symbol, stamp = request.path_params["symbol"], request.path_params["stamp"]
         asked = request.query_params.get("revision")
         if asked is not None and not re.fullmatch("[1-9][0-9]{0,5}", asked):
-            return _sentence(400, "revision is a whole number from 1 on.")
+            return sentence(400, "revision is a whole number from 1 on.")
         if waiting >= WAITING_MAX:
-            return _sentence(503, "Too many receipts are asked for at once. Ask again.", AGAIN_S)
+            return sentence(503, "Too many receipts are asked for at once. Ask again.", AGAIN_S)
         waiting += 1
         try:
             async with making:
                 data = await ask(symbol, stamp, None if asked is None else int(asked))
         except ValueError as error:
-            return _sentence(400, f"{error}. Write it as in the file's name, in GMT+7.")
+            return sentence(400, f"{error}. Write it as in the file's name, in GMT+7.")
         except NotThere as error:
-            return _sentence(404, str(error))
+            return sentence(404, str(error))
         except JournalError:
-            return _sentence(503, "The station cannot read its journal just now. Ask again later.", AGAIN_S)
+            return sentence(503, "The station cannot read its journal just now. Ask again later.", AGAIN_S)
         finally:
             waiting -= 1
         name = re.sub("[^A-Za-z0-9._-]", "_", f"{symbol}-{stamp}")
@@ -60,16 +60,8 @@ def route(ask: Ask) -> Route:
             data, media_type=FORM,
             headers={
                 "Content-Disposition": f'attachment; filename="{name}.tlog-proof"',
-                "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+                **NOSNIFF, "Cache-Control": "no-store",
             },
         )  # fmt: skip
 
     return Route("/api/v1/receipt/{symbol}/{stamp}", page)
-
-
-def _sentence(status: int, said: str, after_s: int = 0) -> Response:
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    if after_s:
-        headers["Retry-After"] = str(after_s)
-    body = msgspec.json.encode({"error": said})
-    return Response(body, status, headers, "application/json; charset=utf-8")

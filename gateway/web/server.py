@@ -21,10 +21,10 @@ from starlette.routing import Route
 
 from gateway.logs import get_logger
 from gateway.web import public, receipts
+from gateway.web.answers import JSON
 
 log = get_logger("web")
 
-JSON = "application/json; charset=utf-8"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 RETRY_S = 30.0
 """After the port could not be taken."""

@@ -4,7 +4,7 @@
         check(first_half)
         beside.result()                                     what it returned; raises what it raised
 
-Most of the time that a bundle of 100,000 entries takes goes into opening 200,000 small files.
+More than a third of what a bundle of 100,000 entries takes alone goes into opening 200,000 small files.
 
 Rule 1: a verdict never depends on it. Where no copy can be had, or it ends without a word (killed, out of
         memory), the work is done here.

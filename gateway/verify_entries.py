@@ -117,7 +117,7 @@ class Entries:
             self._check_receipts()
             yield
             return
-        with Beside(self._check_receipts) as beside:
+        with Beside(lambda: self._check_receipts(tell=False)) as beside:
             try:
                 yield
             except EvidenceError:
@@ -125,14 +125,14 @@ class Entries:
                 raise
             beside.result()
 
-    def _check_receipts(self) -> None:
+    def _check_receipts(self, tell: bool = True) -> None:
         read, receipt, note = self._bundle.read, self.run.receipt, self._note
         first, last = self._manifest.first, self._manifest.last
         for index in range(first, last + 1):
             data = read(proof_name(index), PROOF_MAX)
             if data != receipt(index, note):
                 self.check_receipt(index, data)
-            if not index % TOLD_EVERY and not self._beside:
+            if tell and not index % TOLD_EVERY:
                 self._progress("receipts", index - first, last - first + 1)
 
     def _receipt(self, index: int) -> Receipt:

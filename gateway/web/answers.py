@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 JSON = "application/json; charset=utf-8"
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+CANNOT_READ = "The station cannot read its journal just now. Ask again later."
 
 
 def sentence(status: int, said: str, after_s: int = 0, headers: Mapping[str, str] = NOSNIFF) -> Response:

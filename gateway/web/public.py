@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.errors import JournalError
-from gateway.web.answers import JSON, NOSNIFF, sentence
+from gateway.web.answers import CANNOT_READ, JSON, NOSNIFF, sentence
 
 FORMS = {"json": JSON, "csv": "text/csv; charset=utf-8"}
 DAYS_MAX = 31
@@ -76,7 +76,7 @@ def _page(ask: Ask, form: str) -> Callable[[Request], Awaitable[Response]]:
             said = "Too many days were asked for at once. Ask again later, or for days=1."
             return _sentence(503, said, math.ceil(busy.after_s))
         except JournalError:
-            return _sentence(503, "The station cannot read its journal just now. Ask again later.", AGAIN_S)
+            return _sentence(503, CANNOT_READ, AGAIN_S)
         if made is None:
             return _sentence(404, NOT_PUBLIC)
         headers = {**_HEADERS, "ETag": made.tag, "Cache-Control": f"public, max-age={MAX_AGE_S}"}

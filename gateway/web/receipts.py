@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.errors import JournalError, NotThere
-from gateway.web.answers import NOSNIFF, sentence
+from gateway.web.answers import CANNOT_READ, NOSNIFF, sentence
 
 FORM = "application/octet-stream"
 WAITING_MAX = 8
@@ -52,7 +52,7 @@ def route(ask: Ask) -> Route:
         except NotThere as error:
             return sentence(404, str(error))
         except JournalError:
-            return sentence(503, "The station cannot read its journal just now. Ask again later.", AGAIN_S)
+            return sentence(503, CANNOT_READ, AGAIN_S)
         finally:
             waiting -= 1
         name = re.sub("[^A-Za-z0-9._-]", "_", f"{symbol}-{stamp}")

@@ -262,10 +262,7 @@ def test_a_gateway_is_copied_while_it_runs_killed_and_restored(tmp_path):
                 await polled(config, 20)
                 status, out, err = await quantrac("gateway", "backup", config, "--out", tmp_path / "backup")
                 assert (status, err) == (0, "") and "whole" not in out and "under lock and key" in out
-            for name in (
-                "journal.db*",
-                "log.checkpoint",
-            ):  # the mark is there where a window closed meanwhile
+            for name in ("journal.db*", "log.checkpoint"):  # the mark: where a window closed meanwhile
                 for path in (config.parent / "gateway").glob(name):
                     path.unlink()
             status, out, err = await quantrac(

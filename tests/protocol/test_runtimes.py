@@ -38,7 +38,10 @@ def interpreter() -> str | None:
     return shutil.which("micropython") or (str(own) if own.exists() else None)
 
 
-def micropython(*arguments: str) -> subprocess.CompletedProcess:
+def micropython(
+    *arguments: str, path: str = f"{ROOT}:.frozen", cwd: Path = ROOT, timeout_s: float = 280
+) -> subprocess.CompletedProcess:
+    """Run it with the heap of a device; `path` is where it finds modules, behind `cwd`."""
     found = interpreter()
     if found is None:
         if platform.machine() != "x86_64":
@@ -48,11 +51,11 @@ def micropython(*arguments: str) -> subprocess.CompletedProcess:
         )
     return subprocess.run(
         [found, "-X", f"heapsize={HEAP}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen"},
+        cwd=cwd,
+        env={**os.environ, "MICROPYPATH": path},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=timeout_s,
     )
 
 

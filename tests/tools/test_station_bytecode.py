@@ -1,14 +1,12 @@
 """The firmware as bytecode: what goes in, the same twice, and short names change nothing else."""
 
-import os
 import re
 import shutil
-import subprocess
 
 import pytest
 
 from protocol.errors import ConfigError
-from tests.protocol.test_runtimes import ROOT, interpreter
+from tests.protocol.test_runtimes import ROOT, micropython
 from tools.station import bytecode
 
 # Everything that may hold a private name, in one file.
@@ -203,28 +201,13 @@ MODULES = [f"tests.protocol.test_{one}" for one in ("cbor", "cose", "modbus", "r
 
 
 def test_the_bytecode_passes_the_tests_of_its_source(tmp_path):
-    found = interpreter()
-    if found is None:
-        pytest.skip("the registries have no MicroPython for this platform: set $MICROPYTHON to test it")
     bytecode.build(tmp_path)
     shutil.copytree(ROOT / "protocol" / "vectors", tmp_path / "protocol" / "vectors")
-    done = subprocess.run(
-        [found, "-X", "heapsize=192k", "tests/protocol/mpy.py", *MODULES],
-        cwd=ROOT,
-        env={**os.environ, "MICROPYPATH": f"{tmp_path}:{ROOT}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    path = f"{tmp_path}:{ROOT}:.frozen"
+    done = micropython("tests/protocol/mpy.py", *MODULES, path=path, timeout_s=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    where = subprocess.run(
-        [found, "-c", "import protocol.cbor as c; print(c.__file__)"],
-        cwd=tmp_path,
-        env={**os.environ, "MICROPYPATH": f"{tmp_path}:{ROOT}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
+    code = "import protocol.cbor as c; print(c.__file__)"
+    where = micropython("-c", code, path=path, cwd=tmp_path, timeout_s=20)
     assert where.stdout.strip().endswith("cbor.mpy")
 
 

@@ -180,3 +180,33 @@ def drain(store, most=1000000, events=None, wire=True, doors=False):
                 found[name] = record
         store.release(*before)
     return found
+
+
+# Calls the test with files of their own, and clears up.
+def on_flash(size=10000000):
+    def around(test):
+        def run():
+            directory = fresh_directory()
+            try:
+                test(SmallFiles(directory, size))
+            finally:
+                remove_tree(directory)
+
+        return run
+
+    return around
+
+
+def names(files):
+    return [name for name, _ in files.names("log")]
+
+
+def ranges(events):
+    found = []
+    for kind, detail in events:
+        if kind == messages.DISCARDED:
+            words = detail.split()
+            n, first, last, boot = int(words[0]), int(words[2]), int(words[4]), int(words[-1])
+            found.append((boot, first, last))
+            assert n == last - first + 1
+    return found

@@ -1,5 +1,5 @@
 # runs on: cpython, micropython
-# The store in memory. On flash: test_segments.py; with power cuts: tests/power.
+# The store in memory. On flash: test_segments*.py; with power cuts: tests/power.
 
 import struct
 

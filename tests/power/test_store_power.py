@@ -68,7 +68,7 @@ def test_without_the_check_sum_they_do():
     assert cuts(STORE, "rot", "300", "no-crc")["wrong"] > 50
 
 
-@pytest.mark.parametrize("module", ["test_segments", "test_sealer"])
+@pytest.mark.parametrize("module", ["test_segments", "test_segments_faults", "test_sealer"])
 def test_the_store_on_files_inside_micropython(module):
     done = micropython("-X", f"heapsize={HEAP}", "tests/protocol/mpy.py", f"tests.firmware.{module}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -77,10 +77,12 @@ class Bench:
         assert await self.link.wait(again, seconds), self.device.other_lines
         return self.link.station.hello
 
-    async def events(self, kind: int, seconds: float = 20) -> list:
-        """The details of this start's events of a kind, once there is one."""
+    async def events(self, kind: int, words: str = "") -> list[str]:
+        """The details of events of a kind, once one of them has these words: what an earlier start had left
+        to tell comes first.
+        """
         found = lambda: [e.detail for e in self.link.station.events if e.kind == kind]  # noqa: E731
-        await self.link.wait(found, seconds)
+        await self.link.wait(lambda: any(words in detail for detail in found()), 20)
         return found()
 
     def crashes(self) -> dict:
@@ -446,7 +448,7 @@ def test_a_configuration_by_command_and_a_calibration(tmp_path, interpreter):
             await bench.start()
             hello = await bench.start()
             assert hello.channels[0][0] == "c0" and path.read_bytes() == old
-            assert any("refused" in text for text in await bench.events(messages.CONFIGURED))
+            assert any("refused" in text for text in await bench.events(messages.CONFIGURED, "refused"))
 
     asyncio.run(main())
 

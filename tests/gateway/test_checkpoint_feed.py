@@ -104,6 +104,27 @@ def test_who_asked_before_there_was_any_gets_all_whatever_is_killed(tmp_path):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("windows", [1, 3])
+def test_what_is_signed_while_the_first_look_is_under_way_goes_out(tmp_path, windows):
+    """... after it was looked whether there is any, before the newest is read."""
+
+    async def story():
+        async with site(tmp_path) as at:
+            fed, read, sizes = feed_of(at, config_of(tmp_path)), at.journal.read, []
+
+            async def late(function, *arguments):
+                if function is feed._before_newest:
+                    sizes.extend([await at.window() for _ in range(windows)])
+                return await read(function, *arguments)
+
+            at.journal.read = late
+            await fed.look()
+            await fed.look()
+            assert queued(at) == sizes and len(sizes) == windows
+
+    asyncio.run(story())
+
+
 def test_more_than_fit_into_one_transaction(tmp_path, monkeypatch):
     monkeypatch.setattr(feed_checkpoints, "AT_ONCE", 2)
 

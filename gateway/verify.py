@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway import verify_bundle as bundles
+from gateway.lane import FUTURE_MS
 from gateway.verify_bundle import CHECKPOINT, CONSISTENCY, FILE_MAX, README, VKEY, Manifest
 from gateway.verify_deliveries import Deliveries
 from gateway.verify_entries import Entries
@@ -25,7 +26,6 @@ from gateway.verify_handovers import Chain, History, handovers
 from gateway.verify_places import Bundle
 from gateway.verify_seal import PREFIX, check_seals
 from gateway.verify_windows import Recomputation
-from gateway.windows import FUTURE_MS
 from protocol import note as notes
 from protocol import receipt as receipts
 from protocol.checkpoint import Checkpoint, open_checkpoint

@@ -18,7 +18,8 @@ from gateway.ingest.replay import NEVER_S, numbered, take
 from gateway.journal.bodies import event
 from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.journal.leaf import Leaf
-from gateway.windows import OPEN_CELLS_MAX, Channel, Lane, Settings, Window, Windows
+from gateway.lane import Lane
+from gateway.windows import OPEN_CELLS_MAX, Channel, Settings, Window, Windows
 from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.merkle import EvidenceError

@@ -11,22 +11,18 @@ Rule 5: the mean of n readings (SUMMARY) counts as n readings of its quality, in
         edge, but for those of a device that did not know the time yet.
 
 Times are Unix milliseconds of station time; `mono_s` are seconds of a clock that never steps.
-A Lane is one source (a device, a bus): it knows where its channel numbers lead. Its add() is the hot path.
-What a channel is and adds up to stands in accumulate.py.
+One source and where its readings lead: lane.py. What a channel is and adds up to: accumulate.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from struct import pack, unpack
 from typing import Any, NamedTuple
 
-from gateway.accumulate import VALUE_MAX, Cell, Channel, ChannelState, Newest, Outcome
+from gateway.accumulate import Cell, Channel, ChannelState, Outcome
+from gateway.lane import Lane
 from protocol import cbor
 from protocol import quality as q
-from protocol.calibration import check, engineering
-from protocol.errors import ConfigError
-from protocol.messages import Now, Readings, Summary
 
 START_GRACE_S = 30.0
 """After the gateway's start no window closes by its grace alone for so long: devices reconnect within
@@ -35,30 +31,16 @@ seconds.
 BACK_GRACE_S = 600.0
 """... and no window of the time before the start without a source that was not heard of since: a device's own
 start, its radio, its port may take minutes. Below the 15 minutes after which a receiver shows it offline."""
-LIVELY_S = 10.0
-"""A source heard of within so many seconds is alive; when it lags it is delivering a backlog."""
 HOLD_MAX_S = 3600.0
 """How long windows wait for one source's backlog before they close without it."""
-BACK_MS = 60 * 86_400_000
-"""Readings older than this (60 days, what a logger must keep) have a wrong clock: they belong to no
-window.
-"""
-FUTURE_MS = 120_000
-"""Readings further ahead of the gateway's clock than this have a wrong clock: they belong to no window."""
 EMPTY_MS = 7 * 86_400_000
 """Windows of a gateway that was off are made up to so far back; beyond that the gap is one event."""
 OPEN_CELLS_MAX = 16_384
 """Channels times windows open at once (some 8 MiB): beyond it the oldest window closes, counted as forced."""
-SETTLE_READINGS = 4096
-"""Values kept one by one in a lane before they are added up (some 100 KiB)."""
 LATE_QUIET_S = 1.0
 """A closed window that got late readings is computed again once none came for so long."""
 LATE_MAX_S = 30.0
 """... or so long after the first of them, if they keep coming."""
-TABLES_MAX = 1024
-"""Boots whose channel tables are kept of one source; those that are equal to the one before share it."""
-CHANNELS_MAX = 256
-"""Channel numbers on the wire are 0 to 255."""
 
 LATE = "late data"
 """Reason of a revision."""
@@ -126,373 +108,6 @@ class _LateWindow:
         for state, count in self.counts.items():
             state.late -= count
             state.windowed += count
-
-
-_Target = tuple[object, int, float, float, Sequence]
-_Placed = tuple[int, int] | tuple[None, None]  # first and last ms of what could be placed in time
-
-
-class Lane:
-    """One source. describe() and place() tell it what a boot's channel numbers and ticks mean, add() takes
-    readings.
-    """
-
-    def __init__(self, name: str, states: Sequence[ChannelState], windows: Windows):
-        self.name = name
-        self.states = states
-        self.progress = -1  # newest credible reading time
-        self.heard_s = float("-inf")  # when readings last arrived
-        self.unrouted = 0  # readings of channels that are not configured here
-        self.tables: dict[int, list[tuple]] = {}  # boot -> (quantity, interval_ms, calibration, points), ...
-        self.configurations: dict[bytes, list[tuple]] = {}  # hash -> table: see ingest/tables.py
-        self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
-        self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
-        self.untold: set[int] = set()  # boots with records that were journaled before their place was known
-        self._placed: set[int] = set()  # boots whose placement has been used
-        self._windows = windows
-        self._hold_from_s: float | None = None
-        self._hold_progress = -1
-        self._boot = -1
-        self._routes: list[tuple[ChannelState, ...]] = []  # by channel number, of self._boot
-        self._names: list[str] = []
-        self._calibrations: list[int] = []  # by channel number, as its table has them
-        self._low_ms = self._high_ms = 0  # the window that self._fast leads to
-        self._fast: list[_Target] = [_NOWHERE] * CHANNELS_MAX
-        self._unsettled = 0
-
-    def scratch(self, windows: Windows, states: Sequence[ChannelState]) -> Lane:
-        """A lane that reads the same tables, for other windows."""
-        lane = Lane(self.name, states, windows)
-        lane.tables, lane.points = dict(self.tables), dict(self.points)
-        lane.placements = dict(self.placements)
-        return lane
-
-    # What its numbers mean ----------------------------------------------------------------------------------
-
-    def describe(self, boot: int, rows: Iterable[tuple]) -> None:
-        """The channel table of a boot: rows of (quantity, interval_ms, calibration id, points)."""
-        table = [tuple(row) for row in rows]
-        before = self.table_of(boot)
-        self.tables[boot] = before if before == table else table
-        while len(self.tables) > TABLES_MAX:
-            del self.tables[min(self.tables)]
-        for quantity, _, calibration, points in table:
-            try:
-                check(points)
-                self.points[quantity, calibration] = points
-            except ConfigError:  # as one that nobody told us: FAULT, see _one()
-                self.points.pop((quantity, calibration), None)
-        if boot >= max(self.tables):
-            intervals = {quantity: interval_ms for quantity, interval_ms, _, _ in table}
-            for state in self.states:
-                state.interval_ms = state.channel.interval_ms or intervals.get(state.channel.quantity, 0)
-        self._boot = -1
-        self._aim_nowhere()
-
-    def place(self, boot: int, offset_ms: int) -> bool:
-        """What to add to a boot's ticks to get station time; whether it is news.
-
-        A delay on the way only ever makes the offset larger: the smallest one said before the boot's first
-        reading counts, and from then on it stays.
-        """
-        if boot in self._placed or offset_ms >= self.placements.get(boot, 1 << 62):
-            return False
-        self.placements[boot] = offset_ms
-        return True
-
-    def _enter(self, boot: int) -> None:
-        """Look channel numbers up for `boot` from here on (its own table, else the newest before it)."""
-        self._boot = boot
-        table = self.table_of(boot)
-        self._names, self._calibrations = [row[0] for row in table], [row[2] for row in table]
-        by_name: dict[str, list[ChannelState]] = {}
-        for state in self.states:
-            by_name.setdefault(state.channel.quantity, []).append(state)
-        self._routes = [tuple(by_name.get(name, ())) for name in self._names]
-        self._aim_nowhere()
-
-    # Readings -----------------------------------------------------------------------------------------------
-
-    def add(self, readings: Readings, now_ms: int, mono_s: float) -> _Placed:
-        """Take the readings of one frame. Returns the earliest and latest time in it that could be placed."""
-        boot, _, base_ms, clock, rows = readings
-        if boot != self._boot:
-            self._enter(boot)
-        self.heard_s = mono_s
-        channels, offsets, raws, qualities, calibrations = zip(*rows, strict=True)
-        if clock == 0:
-            if boot not in self.placements:
-                for channel in channels:
-                    self._unplaced(channel)
-                return None, None
-            base_ms += self.placements[boot]
-            self._placed.add(boot)
-        first_ms, last_ms = base_ms + min(offsets), base_ms + max(offsets)
-        latest_ms = now_ms + FUTURE_MS
-        if last_ms > latest_ms or first_ms < now_ms - BACK_MS:
-            return self._add_doubtful(base_ms, rows, now_ms - BACK_MS, latest_ms)
-        if not self._low_ms <= first_ms < self._high_ms:
-            self._aim(first_ms)
-        if self._low_ms <= first_ms and last_ms < self._high_ms and not any(qualities):
-            values = unpack(f"<{len(raws)}f", pack(f"<{len(raws)}I", *raws))
-            fast = self._fast
-            for channel, value, calibration in zip(channels, values, calibrations, strict=True):
-                append, identity, low, high, points = fast[channel]
-                found = engineering(value, points) if points else value
-                if calibration == identity and low <= found <= high:
-                    append(found)
-                else:
-                    self._one(channel, first_ms, value, 0, calibration)
-            self._unsettled += len(rows)
-            if self._unsettled > SETTLE_READINGS:
-                self._settle()
-        else:
-            for channel, offset, raw, quality, calibration in rows:
-                value = None if raw is None else unpack("<f", pack("<I", raw))[0]
-                self._one(channel, base_ms + offset, value, quality, calibration)
-        if last_ms > self.progress:
-            self.progress = last_ms
-        return first_ms, last_ms
-
-    def _one(self, channel: int, time_ms: int, value: float | None, quality: int, calibration: int) -> None:
-        """Take one reading, whatever it is; `value` as the instrument indicated it."""
-        if channel >= len(self._routes) or not self._routes[channel]:
-            self.unrouted += 1
-            return
-        points = self.points.get((self._names[channel], calibration), None if calibration else ())
-        if value is not None and points:
-            value = engineering(value, points)
-        elif points is None and quality == q.OK:
-            quality = q.FAULT  # see judged()
-        for state in self._routes[channel]:
-            cell = self._windows.cell(state, time_ms)
-            if cell is None:
-                continue
-            found = quality
-            if value is not None and not -VALUE_MAX <= value <= VALUE_MAX:
-                cell.not_ok(q.FAULT if found == q.OK else found, None)
-                state.read += 1
-                continue
-            if found == q.OK and value is not None and not state.channel.low <= value <= state.channel.high:
-                found = q.OUT_OF_RANGE
-            if found == q.OK and value is not None:
-                cell.fresh.append(value)
-                cell.counted += 1
-            else:
-                cell.not_ok(found, value)
-            state.read += 1
-            state.newest, state.valid_then = Newest(time_ms, value, found), cell.valid()
-
-    def _add_doubtful(self, base_ms: int, rows: Sequence[tuple], oldest_ms: int, latest_ms: int):
-        """As add(), for a frame in which some times are not credible."""
-        placed = []
-        for channel, offset, raw, quality, calibration in rows:
-            if oldest_ms <= base_ms + offset <= latest_ms:
-                value = None if raw is None else unpack("<f", pack("<I", raw))[0]
-                self._one(channel, base_ms + offset, value, quality, calibration)
-                placed.append(base_ms + offset)
-            else:
-                self._unplaced(channel)
-        if not placed:
-            return None, None
-        self.progress = max(self.progress, *placed)
-        return min(placed), max(placed)
-
-    def _unplaced(self, channel: int, count: int = 1) -> None:
-        if channel >= len(self._routes) or not self._routes[channel]:
-            self.unrouted += count
-            return
-        for state in self._routes[channel]:
-            state.unplaced += count
-            state.read += count
-
-    def not_counted(self, message: Readings | Summary) -> None:
-        """Take back that these readings were counted as unplaced: they are about to be added again."""
-        if message.boot != self._boot:
-            self._enter(message.boot)
-        for row in message.rows:
-            self._unplaced(row[0], -row[4] if isinstance(message, Summary) else -1)
-
-    def add_summary(self, summary: Summary, now_ms: int, mono_s: float) -> _Placed:
-        """As add(), for means: the first and the last ms of the span (rule 5)."""
-        boot, _, end_ms, clock, span_ms, rows = summary
-        if boot != self._boot:
-            self._enter(boot)
-        self.heard_s = mono_s
-        placed = clock != 0 or boot in self.placements
-        if clock == 0 and placed:
-            end_ms += self.placements[boot]
-            self._placed.add(boot)
-        if not placed or end_ms - span_ms < now_ms - BACK_MS or end_ms > now_ms + FUTURE_MS:
-            for row in rows:
-                self._unplaced(row[0], row[4])
-            return None, None
-        for row in rows:
-            self._mean(row, end_ms - (span_ms + 1) // 2, end_ms - 1)
-        self.progress = max(self.progress, end_ms - 1)
-        return end_ms - span_ms, end_ms - 1
-
-    def _mean(self, row: tuple, at_ms: int, last_ms: int) -> None:
-        """Take one row of a summary into the window of `at_ms`.
-
-        Calibration is straight between its points: minimum and maximum change places where it falls, and the
-        mean of what it gives is what it gives for the mean. Across a bend that is not so, and off by less
-        than the bend between the row's minimum and maximum. The readings are gone: nothing better is left.
-        All three must be plausible: a mean that a reading out of range went into is no good value.
-        """
-        channel, *bits, count, quality, calibration = row
-        if channel >= len(self._routes) or not self._routes[channel]:
-            self.unrouted += count
-            return
-        for state in self._routes[channel]:
-            cell = self._windows.cell(state, at_ms, count)
-            if cell is None:
-                continue
-            cell.thinned = True
-            found, values = self.judged(state.channel, self._names[channel], bits, quality, calibration)
-            mean = values[0] if values else None
-            if found == q.OK and mean is not None:
-                state.read += cell.mean(mean, min(values[1:]), max(values[1:]), count)
-            else:
-                cell.not_ok(found, mean, count)
-            state.read += count
-            state.newest, state.valid_then = Newest(last_ms, mean, found), cell.valid()
-
-    def judged(
-        self, channel: Channel, name: str, raws: Sequence[int | None], quality: int, calibration: int
-    ) -> tuple[int, list[float]]:
-        """Quality and engineering values of a reading, or of a mean, its minimum and its maximum."""
-        points = self.points.get((name, calibration), None if calibration else ())
-        if points is None and quality == q.OK:
-            quality = q.FAULT  # measured under a calibration that nobody told us: not a number to average
-        floats = [unpack("<f", pack("<I", raw))[0] for raw in raws if raw is not None]
-        values = [engineering(value, points or ()) for value in floats]
-        if not all([-VALUE_MAX <= value <= VALUE_MAX for value in values]):  # a NaN is no number either
-            return q.FAULT if quality == q.OK else quality, []
-        if quality == q.OK and not all([channel.low <= value <= channel.high for value in values]):
-            quality = q.OUT_OF_RANGE
-        return quality, values
-
-    def show(self, now: Now, boot: int, now_ms: int) -> bool:
-        """Keep what a device tells ahead of its backlog, for people only. Returns whether any of it is new.
-
-        Never newer than this moment, whatever the device's clock says: it would hide the readings to come.
-        """
-        base_ms = now.base_ms
-        if now.clock == 0:
-            if boot not in self.placements:
-                return False
-            base_ms += self.placements[boot]
-        names = [row[0] for row in self.table_of(boot)]
-        news = False
-        for channel, offset_ms, raw, quality, calibration in now.rows:
-            time_ms = base_ms + offset_ms
-            if channel >= len(names) or not now_ms - BACK_MS <= time_ms <= now_ms + FUTURE_MS:
-                continue
-            time_ms = min(time_ms, now_ms)
-            for state in self.states:
-                if state.channel.quantity != names[channel]:
-                    continue
-                if state.shown is None or time_ms > state.shown.time_ms:
-                    found, values = self.judged(state.channel, names[channel], [raw], quality, calibration)
-                    state.shown = Newest(time_ms, values[0] if values else None, found)
-                    news = True
-        return news
-
-    # The window that most readings fall into ----------------------------------------------------------------
-
-    def _aim(self, time_ms: int) -> None:
-        """Lead the fast path to the window of `time_ms`, if that is an open one."""
-        self._settle()
-        start_ms = self._windows.open_start(time_ms)
-        if start_ms is None:
-            self._aim_nowhere()
-            return
-        self._low_ms, self._high_ms = start_ms, start_ms + self._windows.settings.length_ms
-        self._fast = [_NOWHERE] * CHANNELS_MAX
-        for number, (name, states) in enumerate(zip(self._names, self._routes, strict=True)):
-            if len(states) == 1:
-                cell = self._windows.cell(states[0], start_ms)
-                assert cell is not None
-                channel, identity = states[0].channel, self._calibrations[number]
-                points = self.points.get((name, identity), None if identity else ())
-                if points is not None:  # else FAULT: see _one()
-                    low, high = max(channel.low, -VALUE_MAX), min(channel.high, VALUE_MAX)
-                    self._fast[number] = (cell.fresh.append, identity, low, high, points)
-
-    def _aim_nowhere(self) -> None:
-        self._settle()
-        self._low_ms = self._high_ms = 0
-        self._fast = [_NOWHERE] * CHANNELS_MAX
-
-    def closed(self, start_ms: int) -> None:
-        """The window was closed: its cells are gone."""
-        if start_ms == self._low_ms:
-            self._aim_nowhere()
-
-    def _settle(self) -> None:
-        self._unsettled = 0
-        for state in self.states:
-            cell = state.cells.get(self._low_ms)
-            if cell is not None:
-                state.read += cell.settle()
-
-    # Its part in the closing of windows ---------------------------------------------------------------------
-
-    def worth_waiting(self, end_ms: int, mono_s: float, hold_max_s: float) -> bool:
-        """Whether it is delivering readings from before `end_ms` just now, within the bound."""
-        if mono_s - self.heard_s > LIVELY_S:
-            self._hold_from_s = None
-            return False
-        if self._hold_from_s is None or self._gains(mono_s - self._hold_from_s):
-            self._hold_from_s, self._hold_progress = mono_s, self.progress
-        return mono_s - self._hold_from_s <= hold_max_s
-
-    def _gains(self, held_s: float) -> bool:
-        """Whether its backlog has become shorter while it was waited for, a minute at the least."""
-        return held_s >= 60 and self.progress - self._hold_progress > held_s * 1000
-
-    def keeps_up(self) -> None:
-        """It is not waited for: the next wait has its whole bound again."""
-        self._hold_from_s = None
-
-    def newest(self, state: ChannelState, now_ms: int) -> Newest | None:
-        """The newest reading of one of its channels: the later one of what was taken and what was shown."""
-        taken, shown = self._newest(state), state.shown
-        if shown is None or shown.time_ms > now_ms:  # our clock was set back since
-            return taken
-        return shown if taken is None or shown.time_ms > taken.time_ms else taken
-
-    def _newest(self, state: ChannelState) -> Newest | None:
-        """The newest one taken (the time of one that went the fast way is the lane's own)."""
-        start_ms = max(state.cells, default=0)
-        cell = state.cells.get(start_ms)
-        told = state.newest
-        if cell is None or not cell.valid():
-            return told or (None if state.carried is None else Newest(self.progress, state.carried, q.OK))
-        if told is not None and told.time_ms >= start_ms and cell.valid() <= state.valid_then:
-            return told
-        return Newest(self.progress, cell.fresh[-1] if cell.fresh else cell.last, q.OK)
-
-    def table_of(self, boot: int) -> list[tuple]:
-        """The channel table that holds for a boot: its own, else the newest before it, else any."""
-        known = [b for b in self.tables if b <= boot] or list(self.tables)
-        return self.tables[max(known)] if known else []
-
-    def read_now(self) -> list[int]:
-        """Readings taken so far, by state: what is journaled once everything taken until now is."""
-        counts = []
-        for state in self.states:
-            cell = state.cells.get(self._low_ms)
-            counts.append(state.read + (len(cell.fresh) - cell.counted if cell is not None else 0))
-        return counts
-
-
-def _nowhere(value: float) -> None:
-    raise AssertionError("never called: no calibration id is -1")
-
-
-_NOWHERE: _Target = (_nowhere, -1, 0.0, 0.0, ())
 
 
 class Windows:
@@ -596,6 +211,8 @@ class Windows:
 
     def close(self, start_ms: int, revision: int = 1, reason: str = "") -> list[Window]:
         """Close the window and return its rows, in the order of the channels."""
+        for lane in self.lanes.values():
+            lane.closing(start_ms)
         rows = []
         if start_ms + self.settings.length_ms <= self._started_ms and not self._holds_readings(start_ms):
             reason = OFF
@@ -612,8 +229,6 @@ class Windows:
             state.carried = outcome.last
             why = THINNED if cell.thinned else reason
             rows.append(_window(state.channel, start_ms, self.settings.length_ms, revision, why, outcome))
-        for lane in self.lanes.values():
-            lane.closed(start_ms)
         self.next_ms = start_ms + self.settings.length_ms
         self._virgin = False
         self.closed += 1

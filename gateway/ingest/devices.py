@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 from gateway.counters import LinkCounters
 from gateway.ingest import calibrations, tables
 from gateway.journal.kinds import CALIBRATION, COMMAND, EVENT, FRAME, HELLO
+from gateway.lane import BACK_MS, FUTURE_MS, Lane
 from gateway.logs import get_logger
-from gateway.windows import BACK_MS, FUTURE_MS, Lane
 from protocol import cbor, framing
 from protocol import gateway_session as session
 from protocol.cose import Mac0, kid_of

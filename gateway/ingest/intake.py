@@ -23,6 +23,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from gateway.accumulate import Newest
 from gateway.counters import Counters
 from gateway.errors import CommandError, JournalError
 from gateway.ingest import calibrations, polls, replay
@@ -33,8 +34,9 @@ from gateway.journal.journal import Journal
 from gateway.journal.kinds import CONFIGURATION, EVENT, WINDOW
 from gateway.journal.reader import reading
 from gateway.journal.writer import Entry, Job
+from gateway.lane import Lane
 from gateway.logs import get_logger
-from gateway.windows import EMPTY_MS, Channel, Lane, Newest, Settings, Window, Windows, body
+from gateway.windows import EMPTY_MS, Channel, Settings, Window, Windows, body
 from protocol import cbor
 from protocol.messages import Result
 

@@ -13,7 +13,8 @@ from struct import pack
 from typing import Any
 
 from gateway.journal.kinds import POLL
-from gateway.windows import CHANNELS_MAX, Channel, Lane
+from gateway.lane import CHANNELS_MAX, Lane
+from gateway.windows import Channel
 from protocol import cbor
 from protocol.messages import ROWS_MAX, Readings
 

@@ -17,7 +17,8 @@ from struct import pack, unpack
 from typing import Any
 
 from gateway.journal.kinds import FRAME
-from gateway.windows import Channel, Lane
+from gateway.lane import Lane
+from gateway.windows import Channel
 from protocol import quality as q
 from protocol.calibration import engineering
 from protocol.cose import payload_of

@@ -19,8 +19,9 @@ from gateway.ingest import tables
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.bodies import event
 from gateway.journal.kinds import COMMAND, CONFIGURATION, EVENT, FRAME, HELLO, POLL
+from gateway.lane import BACK_MS, Lane
 from gateway.logs import get_logger
-from gateway.windows import BACK_MS, Channel, Lane, Window, Windows
+from gateway.windows import Channel, Window, Windows
 from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.messages import Readings, Summary, decode

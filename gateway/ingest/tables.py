@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.windows import Lane
+from gateway.lane import Lane
 from protocol.messages import Event, Hello
 
 CONFIGURATIONS_MAX = 64

@@ -32,7 +32,8 @@ from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, RECORDS
 from gateway.journal.reader import DAY_MS, Reader
 from gateway.journal.writer import Entry
-from gateway.windows import EMPTY_MS, FUTURE_MS
+from gateway.lane import FUTURE_MS
+from gateway.windows import EMPTY_MS
 from protocol import cbor
 from protocol.merkle import TILE_LEVELS, root_of
 

@@ -15,7 +15,8 @@ from gateway.ingest.intake import Intake
 from gateway.ingest.raw import RawFeed
 from gateway.journal.kinds import EVENT
 from gateway.journal.reader import Reader
-from gateway.windows import FUTURE_MS, Settings, Window, Windows
+from gateway.lane import FUTURE_MS
+from gateway.windows import Settings, Window, Windows
 from protocol import cbor
 from protocol.messages import CLOCK_SET, Event, Readings, Summary
 from protocol.reading import float_bits

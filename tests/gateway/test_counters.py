@@ -246,7 +246,7 @@ def late_run(tmp_path, restart: bool):
 @pytest.mark.parametrize("restart", [False, True, "again"])
 def test_late_readings_make_revisions_and_old_rows_stay(tmp_path, restart, monkeypatch):
     monkeypatch.setattr(
-        "gateway.windows.LIVELY_S", -1.0
+        "gateway.lane.LIVELY_S", -1.0
     )  # nobody is waited for: the windows close without st-02
     path, sent = late_run(tmp_path, restart)
     assert revisions(path, "cod") == [(0, 1, 30, ""), (1, 1, 30, ""), (2, 1, 30, "")]

@@ -9,14 +9,14 @@ from random import Random
 
 import pytest
 
-from gateway.accumulate import ExactSum
+from gateway.accumulate import ExactSum, Newest
 from gateway.ingest import replay
 from gateway.ingest.intake import PAUSE_MS
 from gateway.ingest.raw import RawFeed
 from gateway.journal import journal as journal_module
 from gateway.journal.kinds import FRAME
 from gateway.journal.reader import Reader
-from gateway.windows import LATE, THINNED, Channel, Newest, Window, Windows
+from gateway.windows import LATE, THINNED, Channel, Window, Windows
 from protocol import framing
 from protocol import quality as q
 from protocol.cose import payload_of
@@ -477,7 +477,7 @@ def test_a_clock_that_is_ahead_hides_nothing():
 
 def test_the_control_a_time_that_is_believed_hides_what_comes(monkeypatch):
     monkeypatch.setattr(
-        "gateway.windows.min", lambda *of: of[0] if len(of) == 2 else builtins.min(*of), raising=False
+        "gateway.lane.min", lambda *of: of[0] if len(of) == 2 else builtins.min(*of), raising=False
     )
     assert of_a_device_that_is_ahead() == 1.0
 

@@ -9,7 +9,8 @@ import pytest
 from gateway.ingest import replay, tables
 from gateway.ingest.intake import Intake
 from gateway.journal.reader import Reader
-from gateway.windows import TABLES_MAX, Lane, Settings, Windows
+from gateway.lane import TABLES_MAX, Lane
+from gateway.windows import Settings, Windows
 from protocol.messages import START, Event, Readings
 from protocol.reading import float_bits
 from tests.gateway.intake_rig import CHANNELS, INTERVAL_MS, NOW, Rig, channels, hello, wire

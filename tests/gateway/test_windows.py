@@ -11,16 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.lane import BACK_MS, FUTURE_MS, LIVELY_S, Lane
 from gateway.windows import (
-    BACK_MS,
     EMPTY_MS,
-    FUTURE_MS,
     LATE,
     LATE_QUIET_S,
-    LIVELY_S,
     OFF,
     Channel,
-    Lane,
     Settings,
     Window,
     Windows,
@@ -269,47 +266,81 @@ def test_engineering_values_and_the_plausible_range():
 
 
 def lived(seed: int) -> list:
-    """What calibrated readings come to, in frames as devices send them, with a greeting in between."""
-    chance = Random(seed)
+    """What calibrated readings come to, in frames as devices send them: greetings and other boots in between,
+    windows that close, somebody who looks at the newest. Of an odd seed almost all are good.
+    """
+    chance, odd = Random(seed), seed % 2
     low, high = chance.choice([(0.0, 50.0), (-math.inf, math.inf), (-1e300, 1e300)])
     channels = [Channel(n, "", "device/st-01", n, low=low, high=high) for n in ("cod", "ph", "do")]
     windows = windows_of(*channels, interval_ms=1000)
     lane = windows.lanes["device/st-01"]
     curves = [(), ((0.0, 1.5),), ((0.0, 0.1), (10.0, 20.3)), ((0.0, 0.0), (5.0, 7.0), (9.0, 1e38))]
+    seen: list = []
     for greeting in range(3):
         numbers = [chance.choice([0, 5 + greeting]) for _ in channels]
-        lane.describe(
-            1, [(c.quantity, 1000, n, chance.choice(curves)) for c, n in zip(channels, numbers, strict=True)]
-        )
+        for boot in (1, 2):
+            said = [
+                (c.quantity, 1000, n, chance.choice(curves)) for c, n in zip(channels, numbers, strict=True)
+            ]
+            lane.describe(boot, said[::-1] if boot == 2 else said)
         for n in range(20):
             rows = []
             for i in range(6):
                 value = chance.choice([chance.uniform(-2, 60), 3e38, math.inf, math.nan, 9.0, 10.0])
                 usual = chance.random() < 0.8
-                rows.append(
-                    (i * 100, value, q.OK, i % 3, numbers[i % 3] if usual else chance.choice([0, 5, 9]))
-                )
-            give(windows, *rows, base_ms=START + (greeting * 20 + n) * 1000)
-    seen = [lane.newest(state, NOW) is not None for state in windows.states]
-    return [windows.close(START), seen, [(state.read, state.windowed) for state in windows.states]]
+                if odd and chance.random() < 0.99:
+                    value, usual = chance.uniform(0, 15), True
+                number = numbers[i % 3] if usual else chance.choice([0, 5, 9])
+                rows.append((i * 100, value, q.OK, 3 if chance.random() < 0.01 else i % 3, number))
+            if chance.random() < 0.05:
+                rows.append((600, None, q.TIMEOUT, 0, 0))
+            base_ms = START + (greeting * 20 + n) * 6000 + (LENGTH if greeting == 2 else 0)
+            if chance.random() < 0.02:
+                rows.append((4 * 86_400_000, 1.0, q.OK, 0, 0))  # no credible time
+            give(windows, *rows, base_ms=base_ms, boot=chance.choice([1, 1, 1, 1, 2]))
+            if chance.random() < 0.1:
+                newest = [lane.newest(state, NOW) for state in windows.states]
+                seen.append([told and (told.value, told.quality) for told in newest])
+            if chance.random() < 0.1:
+                seen.append((lane.read_now(), lane.unrouted, [state.open() for state in windows.states]))
+    seen += [windows.close(START + number * LENGTH) for number in range(3)]
+    return [*seen, lane.read_now(), [state.windowed for state in windows.states]]
 
 
-def test_calibrated_readings_come_out_the_same_the_quick_way(monkeypatch):
-    quick = [lived(seed) for seed in range(40)]
-    assert sum(window.count for rows, *_ in quick for window in rows) > 2000
+def test_readings_come_out_the_same_the_quick_way(monkeypatch):
+    together, taken = Lane._taken_together, []
+    monkeypatch.setattr(Lane, "_taken_together", lambda *of: taken.append(together(*of)) or taken[-1])
+    quick = [lived(seed) for seed in range(30)]
+    assert taken.count(True) > 100 < taken.count(False)
     monkeypatch.setattr(Lane, "_aim", lambda self, time_ms: self._aim_nowhere())
-    assert repr([lived(seed) for seed in range(40)]) == repr(quick)
+    assert repr([lived(seed) for seed in range(30)]) == repr(quick)
+
+
+@pytest.mark.parametrize("forgets", ["_enter", "describe", "newest", "read_now", "_add_doubtful", "closing"])
+def test_control_a_quick_way_that_is_not_taken_in_time_is_caught(monkeypatch, forgets):
+    """... by one who comes for what was kept."""
+    right = [repr(lived(seed)) for seed in range(30)]
+    method, flush = getattr(Lane, forgets), Lane._flush
+
+    def forgetful(self, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(Lane, "_flush", lambda self: None)
+            return method(self, *arguments)
+
+    monkeypatch.setattr(Lane, forgets, forgetful)
+    assert Lane._flush is flush
+    assert [repr(lived(seed)) for seed in range(30)] != right
 
 
 def test_control_a_quick_way_without_limits_is_caught(monkeypatch):
-    right, aim = repr(lived(1)), Lane._aim
+    right, aim = [repr(lived(seed)) for seed in range(10)], Lane._aim
 
     def without(self, time_ms: int) -> None:
         aim(self, time_ms)
-        self._fast = [(append, i, -1e300, 1e300, points) for append, i, _, _, points in self._fast]
+        self._fast = {n: (fresh, -1e300, 1e300, points) for n, (fresh, _, _, points) in self._fast.items()}
 
     monkeypatch.setattr(Lane, "_aim", without)
-    assert repr(lived(1)) != right
+    assert [repr(lived(seed)) for seed in range(10)] != right
 
 
 def test_channel_numbers_mean_what_the_boot_said():

@@ -17,8 +17,9 @@ from gateway.ingest.replay import LEARNED
 from gateway.journal.bodies import event
 from gateway.journal.kinds import CONFIGURATION, EVENT, HELLO, POLL
 from gateway.journal.reader import Reader, Stored
+from gateway.lane import FUTURE_MS
 from gateway.reports.message import rfc3339
-from gateway.windows import FUTURE_MS, Settings
+from gateway.windows import Settings
 from tools.people import Failure
 
 _GROUPS = (

@@ -17,10 +17,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway import verify_bundle as bundles
+from gateway import verify_cut as cuts
 from gateway.lane import FUTURE_MS
 from gateway.verify_bundle import CHECKPOINT, CONSISTENCY, FILE_MAX, README, VKEY, Manifest
+from gateway.verify_cut import Cut, Later
 from gateway.verify_deliveries import Deliveries
-from gateway.verify_entries import Entries
+from gateway.verify_entries import EVER, Entries
 from gateway.verify_files import Files, codes_of, compare
 from gateway.verify_handovers import Chain, History, handovers
 from gateway.verify_places import Bundle
@@ -69,11 +71,12 @@ def verify(bundle: Bundle, trust: Trust, progress: Progress = lambda what, done,
     checkpoint = opened_as("the checkpoint", note, log, trust.witnesses)
     yield Claim("checkpoint", _signed(checkpoint, trust))
     entries = Entries(bundle, manifest, checkpoint, note, progress)
-    with entries.receipts_shown():
+    cut = cuts.find(entries, manifest) if entries.beside else None
+    with entries.receipts_shown(lambda: _later(entries, manifest, checkpoint, cut)) as later:
         chain = handovers(bundle, named, entries, log)
         rest = list(_led_to(chain, log, trust))
         rest += _goes_on(bundle, manifest, trust, checkpoint, entries, chain)
-        rest += _content(bundle, manifest, trust, checkpoint, entries, progress)
+        rest += _content(bundle, manifest, trust, checkpoint, entries, cut, later, progress)
     yield from rest
 
 
@@ -103,13 +106,23 @@ def _content(
     trust: Trust,
     checkpoint: Checkpoint,
     entries: Entries,
+    cut: Cut | None,
+    later: Callable[[], Later | None],
     progress: Progress,
 ) -> Iterator[Claim]:
     """What follows from the entries."""
     files = Files(codes_of(checkpoint.origin))
     windows = Recomputation(entries.leaf, manifest.from_ms, manifest.to_ms, manifest.first, files.hear)
     deliveries = Deliveries(manifest.files)
-    _recompute(entries, windows, deliveries, manifest, progress)
+    _recompute(entries, windows, progress, end=EVER if cut is None else cut.first)
+    rest = later()
+    if rest is not None:
+        rest.join(windows, files)
+    elif cut is not None:
+        _recompute(entries, windows, progress, begin=cut.first)
+    _check_range(entries, windows, manifest)
+    for index in sorted(entries.rare):
+        deliveries.take(entries.leaf(index))
     yield Claim("windows", _windows_text(windows, manifest))
     yield check_files(bundle, manifest, files)
     for said in deliveries.lines():
@@ -206,19 +219,23 @@ def _consistent(seen: Checkpoint, checkpoint: Checkpoint, entries: Entries, know
 
 
 def _recompute(
-    entries: Entries,
-    windows: Recomputation,
-    deliveries: Deliveries,
-    manifest: Manifest,
-    progress: Progress,
+    entries: Entries, windows: Recomputation, progress: Progress, begin: int = 0, end: int = EVER
 ) -> None:
-    total = manifest.last - manifest.first + 1 + len(manifest.others)
-    for done, (index, leaf) in enumerate(entries.leaves()):
+    """The windows of the entries begin <= number < end."""
+    total = min(entries.last + 1, end) - max(entries.first, begin)
+    for done, (index, leaf) in enumerate(entries.leaves(begin, end)):
         windows.take(index, leaf)
-        deliveries.take(leaf)
         if not done % 1024:
             progress("windows", done, total)
     windows.end()
+
+
+def _later(entries: Entries, manifest: Manifest, checkpoint: Checkpoint, cut: Cut | None) -> Later | None:
+    """All windows behind the cut."""
+    return None if cut is None else cuts.compute(entries, manifest, cut, codes_of(checkpoint.origin))
+
+
+def _check_range(entries: Entries, windows: Recomputation, manifest: Manifest) -> None:
     windows.check_range()
     if (windows.windows, windows.last) != (manifest.windows, manifest.last):
         raise EvidenceError(

@@ -43,6 +43,7 @@ class Beside(Generic[T]):
 
     def __init__(self, work: Callable[[], T]):
         self._work = work
+        self._found: tuple[T | None, str | None] | None = None
         context = multiprocessing.get_context("fork")
         self._answers, telling = context.Pipe(duplex=False)
         self._process = context.Process(target=_tell, args=(work, telling), daemon=True)
@@ -53,13 +54,16 @@ class Beside(Generic[T]):
         telling.close()
 
     def result(self) -> T:
-        try:
-            found, wrong = self._answers.recv()
-        except (EOFError, OSError):
-            return self._work()
+        """Waited for; as often as one likes."""
+        if self._found is None:
+            try:
+                self._found = self._answers.recv()
+            except (EOFError, OSError):
+                self._found = _answer(self._work)
+        found, wrong = self._found  # type: ignore[misc]
         if wrong is not None:
             raise EvidenceError(wrong)
-        return found
+        return found  # type: ignore[return-value]
 
     def __enter__(self) -> Beside[T]:
         return self
@@ -76,10 +80,16 @@ class Beside(Generic[T]):
 def _tell(work: Callable[[], object], telling: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who waits, who ends this one
     try:
-        answer = (work(), None)
-    except EvidenceError as error:
-        answer = (None, str(error))
+        answer = _answer(work)
     except Exception:  # rule 1: it is done again there, where somebody hears of it
         return
     with contextlib.suppress(OSError):  # nobody listens any more
         telling.send(answer)
+
+
+def _answer(work: Callable[[], T]) -> tuple[T | None, str | None]:
+    """What it returned, or what it found to be wrong."""
+    try:
+        return work(), None
+    except EvidenceError as error:
+        return None, str(error)

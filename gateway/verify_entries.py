@@ -3,17 +3,19 @@
 Rule 1: the run is checked as one (verify_run.py): its root must be the checkpoint's, then a receipt has one
         text. The entries beside it are checked one by one.
 Rule 2: leaf() gives only what was checked: what is not kept in memory is read and hashed again.
-Rule 3: of a long run, a second process reads one half of the entries, and then the receipts, while the caller
-        goes on: receipts_shown() says when they are through.
+Rule 3: of a long run, a second process reads one half of the entries, and then the receipts, and does what
+        else it is given, while the caller goes on: receipts_shown() says when it is through.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
-from gateway.journal.kinds import LOG
+from gateway.journal.kinds import FRAME, LOG, POLL
 from gateway.journal.leaf import Leaf, first_bytes, parse
 from gateway.verify_beside import Beside, is_possible
 from gateway.verify_bundle import HANDOVERS_MAX, LEAF_MAX, PROOF_MAX, Manifest, entry_name, proof_name
@@ -29,9 +31,13 @@ KEPT_MAX = 32_000_000
 ENTRY_COSTS = 150
 """... and bytes that keeping one takes besides."""
 TOLD_EVERY = 1024
+EVER = 1 << 62
 BESIDE_MIN = 4000
 """Entries of a run from which on a second process pays."""
 _ABOUT_LOG = first_bytes(LOG)
+_READINGS = (first_bytes(FRAME), first_bytes(POLL))
+
+T = TypeVar("T")
 
 
 class Part(NamedTuple):
@@ -41,6 +47,7 @@ class Part(NamedTuple):
     kept: dict[int, bytes]  # the first of them
     kept_bytes: int
     about_log: list[int]  # those that say what happened to the log
+    rare: array[int]  # those that hold no readings
 
 
 class Entries:
@@ -60,7 +67,8 @@ class Entries:
         self._kept_bytes = 0
         self.size = checkpoint.size
         self.about_log: list[int] = []
-        first, last = manifest.first, manifest.last
+        self.rare = array("q")
+        self.first, self.last = first, last = manifest.first, manifest.last
         for index in (last, *manifest.others):
             if index >= checkpoint.size:
                 raise EvidenceError(
@@ -68,8 +76,8 @@ class Entries:
                 )
         self._others: dict[int, bytes] = {}
         self._read_others()
-        self._beside = bundle.is_shared and last - first >= BESIDE_MIN and is_possible()
-        if self._beside:
+        self.beside = bundle.is_shared and last - first >= BESIDE_MIN and is_possible()
+        if self.beside:
             middle, most = (first + last) // 2, (KEPT_MAX - self._kept_bytes) // 2
             with Beside(lambda: self._part(range(middle, last + 1), most, tell=False)) as beside:
                 parts = [self._part(range(first, middle), most), beside.result()]
@@ -82,24 +90,27 @@ class Entries:
 
     def _part(self, indices: Sequence[int], most: int, tell: bool = True) -> Part:
         """Read some entries, and keep up to `most` bytes of them. One of two processes tells of it."""
-        leaves, kept, kept_bytes, about_log = bytearray(), {}, 0, []
+        leaves, kept, kept_bytes, about_log, rare = bytearray(), {}, 0, [], array("q")
         for done, index in enumerate(indices):
             data = self._bundle.read(entry_name(index), LEAF_MAX)
             if kept_bytes < most:
                 kept[index] = data
                 kept_bytes += len(data) + ENTRY_COSTS
+            if not data.startswith(_READINGS):
+                rare.append(index)
             if data.startswith(_ABOUT_LOG):
                 about_log.append(index)
                 _check_about_log(about_log)
             leaves += leaf_hash(data)
             if tell and not done % TOLD_EVERY:
                 self._progress("entries", done, len(indices))
-        return Part(bytes(leaves), kept, kept_bytes, about_log)
+        return Part(bytes(leaves), kept, kept_bytes, about_log, rare)
 
     def _take(self, part: Part) -> None:
         self._kept.update(part.kept)
         self._kept_bytes += part.kept_bytes
         self.about_log += part.about_log
+        self.rare += part.rare
         _check_about_log(self.about_log)
 
     def _read_others(self) -> None:
@@ -111,15 +122,31 @@ class Entries:
             self._included(index, leaf, self._receipt(index))
 
     @contextmanager
-    def receipts_shown(self) -> Iterator[None]:
-        """EvidenceError, instead of any other one from within, when a receipt of the run is wrong."""
-        if not self._beside:
+    def receipts_shown(self, more: Callable[[], T]) -> Iterator[Callable[[], T]]:
+        """EvidenceError, instead of any other one from within, when a receipt of the run is wrong. What
+        `more()` gives, or finds to be wrong, is had by calling what is given.
+        """
+        if not self.beside:
             self._check_receipts()
-            yield
+            yield more
             return
-        with Beside(lambda: self._check_receipts(tell=False)) as beside:
+
+        def work() -> tuple[T | None, str]:
+            self._check_receipts(tell=False)
             try:
-                yield
+                return more(), ""
+            except EvidenceError as error:
+                return None, str(error)
+
+        def rest() -> T:
+            found, why = beside.result()
+            if why:
+                raise EvidenceError(why)
+            return found  # type: ignore[return-value]
+
+        with Beside(work) as beside:
+            try:
+                yield rest
             except EvidenceError:
                 beside.result()  # of two things that are wrong, the receipt comes first
                 raise
@@ -127,7 +154,7 @@ class Entries:
 
     def _check_receipts(self, tell: bool = True) -> None:
         read, receipt, note = self._bundle.read, self.run.receipt, self._note
-        first, last = self._manifest.first, self._manifest.last
+        first, last = self.first, self.last
         for index in range(first, last + 1):
             data = read(proof_name(index), PROOF_MAX)
             if data != receipt(index, note):
@@ -161,7 +188,7 @@ class Entries:
             ) from None
 
     def _run(self) -> Run:
-        first, last = self._manifest.first, self._manifest.last
+        first, last = self.first, self.last
         paths = [self._receipt(index).proof for index in (first, last)]
         try:
             run = Run(first, self._leaves, self._checkpoint.size, *paths)
@@ -185,7 +212,7 @@ class Entries:
         """The leaf hash of an entry, as it was checked."""
         if index in self._others:
             return self._others[index]
-        at = (index - self._manifest.first) * HASH_BYTES
+        at = (index - self.first) * HASH_BYTES
         return self._leaves[at : at + HASH_BYTES]
 
     def path(self, index: int) -> list[bytes]:
@@ -202,7 +229,7 @@ class Entries:
         """An entry. EvidenceError: the bundle does not hold it, or it is none."""
         data = self._kept.get(index)
         if data is None:
-            if index not in self._others and not self._manifest.first <= index <= self._manifest.last:
+            if index not in self._others and not self.first <= index <= self.last:
                 raise EvidenceError(f"entry {index} is needed, and the bundle does not hold it")
             data = self._bundle.read(entry_name(index), LEAF_MAX)
             if leaf_hash(data) != self.hash_of(index):
@@ -212,21 +239,23 @@ class Entries:
         except EvidenceError as error:
             raise EvidenceError(f"{entry_name(index)}: {error}") from None
 
-    def leaves(self) -> Iterator[tuple[int, Leaf]]:
-        """All entries, in the order of the log."""
-        first, last = self._manifest.first, self._manifest.last
-        yield from ((index, self.leaf(index)) for index in self._manifest.others if index < first)
-        yield from self.of_run()
-        yield from ((index, self.leaf(index)) for index in self._manifest.others if index > last)
+    def leaves(self, begin: int = 0, end: int = EVER) -> Iterator[tuple[int, Leaf]]:
+        """The entries begin <= number < end, in the order of the log."""
+        first, last, others = self.first, self.last, self._manifest.others
+        before = (index for index in others if begin <= index < min(first, end))
+        run = range(max(first, begin), min(last + 1, end))
+        behind = (index for index in others if max(last + 1, begin) <= index < end)
+        for index in chain(before, run, behind):
+            yield index, self.leaf(index)
 
     def of_run(self) -> Iterator[tuple[int, Leaf]]:
         """The entries of the run, between which none is missing."""
-        for index in range(self._manifest.first, self._manifest.last + 1):
+        for index in range(self.first, self.last + 1):
             yield index, self.leaf(index)
 
     def text(self) -> str:
         """What was shown."""
-        first, last, others = self._manifest.first, self._manifest.last, len(self._others)
+        first, last, others = self.first, self.last, len(self._others)
         more = f", and {others} beside them" if others else ""
         return (
             f"{last - first + 1} entries, {first} to {last}, none left out between them{more}, are in the log"

@@ -63,10 +63,7 @@ class Replay:
 
     def take(self, index: int, leaf: Leaf) -> None:
         """The next entry, if it is no row of a window. Kinds and events of later versions are passed over."""
-        self._entries += 1
-        self._index = index
-        if not self._entries % LOOK_EVERY:
-            self._look(index)
+        self.pass_over(index)
         if leaf.kind in (FRAME, POLL):
             message = self._message(leaf)
             if message is None:
@@ -85,6 +82,13 @@ class Replay:
                 self.unread += 1
         elif leaf.kind == CONFIGURATION:
             self._configured(leaf)
+
+    def pass_over(self, index: int) -> None:
+        """The next entry, which is in no window that anybody asks for."""
+        self._entries += 1
+        self._index = index
+        if not self._entries % LOOK_EVERY:
+            self._look(index)
 
     def _message(self, leaf: Leaf) -> Readings | Summary | None:
         try:

@@ -39,6 +39,17 @@ class Row(NamedTuple):
     body: bytes
 
 
+class Part(NamedTuple):
+    """What was found in the later part of a range."""
+
+    rows: dict[int, array[int]]  # start of a window -> entries with its rows
+    windows: int
+    revisions: int
+    compared: int
+    last: int
+    gaps: dict[int, int]
+
+
 class Group(NamedTuple):
     """Rows of one window that came out as they stand in the journal."""
 
@@ -75,18 +86,16 @@ class Recomputation:
     def take(self, index: int, leaf: Leaf) -> None:
         """Account for the next entry."""
         try:
+            row = Row(index, *parse_body(leaf.body), leaf.body) if leaf.kind == WINDOW else None
+            if self._group and not (row and _goes_on(self._group[-1], row)):
+                self._end_group()
             if not self._running and index >= self._first:
                 self._running = True
                 self.replay.start()
-            if leaf.kind == WINDOW:
-                row = Row(index, *parse_body(leaf.body), leaf.body)
-                if self._group and not _goes_on(self._group[-1], row):
-                    self._end_group()
+            if row:
                 self._group.append(row)
-                return
-            if self._group:
-                self._end_group()
-            self.replay.take(index, leaf)
+            else:
+                self.replay.take(index, leaf)
         except EvidenceError:
             raise
         except Exception as error:  # rule 3: a stranger may put anything into an entry
@@ -116,6 +125,25 @@ class Recomputation:
             at_ms = parse_body(self._read(self._rows[start_ms][0]).body)[0].end_ms
         if at_ms != self._to_ms:
             raise EvidenceError(f"the windows end at {rfc3339(at_ms)}, the range at {rfc3339(self._to_ms)}")
+
+    # A range in two parts (verify_cut.py) -------------------------------------------------------------------
+
+    def since(self, time_ms: int) -> Part:
+        """What was found of windows that start there or later."""
+        rows = {start_ms: self._rows[start_ms] for start_ms in self._starts if start_ms >= time_ms}
+        return Part(rows, self.windows, self.revisions, self.rows, self.last, self.replay.gaps)
+
+    def join(self, later: Part) -> None:
+        """Go on behind what another one found of all entries behind these."""
+        for start_ms, indices in later.rows.items():
+            if start_ms not in self._rows:
+                insort(self._starts, start_ms)
+            self._rows.setdefault(start_ms, array("q")).extend(indices)
+        self.windows += later.windows
+        self.revisions += later.revisions
+        self.rows += later.compared
+        self.last = max(self.last, later.last)
+        self.replay.gaps |= later.gaps
 
     # Rows ---------------------------------------------------------------------------------------------------
 

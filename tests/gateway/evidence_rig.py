@@ -127,7 +127,7 @@ class Run:
         table = tuple(
             (name, 10_000, int(i == 0), points if i == 0 else ()) for i, name in enumerate(CHANNELS)
         )
-        store = (story.boot, story.seq)
+        store = changed.pop("store", (story.boot, story.seq))
         self.say(hello(boot=story.boot, nonce=story.nonce, store=store, channels=table, **changed))
 
     def frame(self, base_ms: int | None = None, clock: int = 1, rows: int = 4) -> None:

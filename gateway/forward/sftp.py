@@ -83,7 +83,8 @@ class SftpDestination:
             async with asyncio.timeout(seconds if before is None else None) as limit:
 
                 def begin(_: object) -> None:
-                    limit.reschedule(loop.time() + seconds)
+                    if not mine.done():  # this one failed in the turn of the loop in which that one ended
+                        limit.reschedule(loop.time() + seconds)
 
                 if before is not None:
                     before.add_done_callback(begin)

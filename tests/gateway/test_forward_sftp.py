@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Refused, Rejected, Unreachable
 from gateway.forward.files import temporary_name
+from gateway.forward.port import Confirmation
 from gateway.forward.sftp import _told, host_keys
 from tests.gateway.forward_rig import FOLDER, AsyncSshRig, MemoryOutbox, OpenSshRig, Rig, drain, run_with
 from tests.servers.openssh import OpenSsh
@@ -193,5 +194,34 @@ def test_one_connection_serves_many_files(tmp_path):
         assert isinstance(rig, AsyncSshRig)
         await drain(rig.destination(), MemoryOutbox([rig.document(i) for i in range(30)]))
         assert rig.server.connections == 1
+
+    run_with("asyncssh", tmp_path, case)
+
+
+def test_a_connection_that_breaks_as_the_file_before_is_done(tmp_path, monkeypatch):
+    """Both end in one turn of the loop: the time limit of the second is not begun when it is over."""
+
+    async def case(rig: Rig) -> None:
+        faults: list[dict] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        destination, now, waiting = rig.destination(), asyncio.Event(), []
+        await destination.deliver(rig.document(0))
+
+        async def store(_sftp, document, _before):
+            waiting.append(document)
+            await now.wait()  # they go on in this order
+            if document == rig.document(2):
+                raise ConnectionResetError("gone")
+            return Confirmation(document.name, 1, "renamed")
+
+        monkeypatch.setattr(destination, "_store", store)
+        both = [asyncio.create_task(destination.deliver(rig.document(i))) for i in (1, 2)]
+        while len(waiting) < 2:
+            await asyncio.sleep(0)
+        now.set()
+        first, second = await asyncio.gather(*both, return_exceptions=True)
+        await destination.close()
+        assert isinstance(first, Confirmation) and isinstance(second, Unreachable)
+        assert faults == []
 
     run_with("asyncssh", tmp_path, case)

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from protocol import checkpoint, note
-from tests.system import truth
+from simulator.scene import load_scene
+from tests.system import journal, truth
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 
@@ -97,22 +98,37 @@ def wait_for_files(directory: Path, count: int, demo: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize("station", ["wastewater", "stack", "surface-water", "ambient-air"])
 def test_files_are_the_truth(tmp_path, station):
-    seconds, files_at_least = ("60", 11) if station == "wastewater" else ("20", 6)
+    seconds, files_at_least = ("60", 11) if station == "wastewater" else ("35", 8)
     out = finish(start_demo(tmp_path, "--seconds", seconds, "--speed", "30", "--station", station))
     summary = check_chain(tmp_path, files_at_least)
     check_truth(tmp_path)
     assert summary["device"]["runtime"].startswith("MicroPython")
     assert json.loads(out[out.index("{") :]) == summary
-    windows = {m["id"] for m in messages(tmp_path)}
-    assert len(windows) == len(received(tmp_path)), "the nation has not the windows of the province"
+    # A window of which nobody read anything (the first, on a busy machine) is no file, nor is a revision.
+    first = [m for m in messages(tmp_path) if m["id"].endswith("/1")]
+    told = {m["id"] for m in first if any(each["value"] is not None for each in m["channels"].values())}
+    assert len(told) == len(received(tmp_path)), "the nation has not the windows of the province"
 
 
 def check_truth(directory: Path) -> None:
-    """Every value is the truth's mean, nearly all of them to the last decimal, and no channel is missing."""
-    files, updates = received(directory), truth.read_truth(directory / "truth.jsonl")
-    compared, exact = truth.compare(files, updates)
-    assert compared == len(files) * len(updates)
-    assert exact >= 0.9 * compared
+    """Every value is the mean of true readings, to the last decimal. And of each channel three quarters of
+    what is due are read in time, where the station's time runs at the speed that was asked for: in the forty
+    minutes before, at 150 seconds a second, a machine that has other things to do polls late or not at all.
+    """
+    read, closed = journal.read_journal(directory)
+    kind = json.loads((directory / "summary.json").read_text())["station"]
+    poll_ms = {channel.symbol: unit.poll_ms for unit in load_scene(kind).units for channel in unit.channels}
+    updates = truth.read_truth(directory / "truth.jsonl")
+    assert updates.keys() == poll_ms.keys()
+    files = received(directory)
+    truth.compare(files, updates, read, closed, poll_ms)
+    caught_up_ms = json.loads((directory / "run" / "timeline.json").read_text())["segments"][-1][1]
+    end = truth.end_ms(files[-1])
+    assert end >= caught_up_ms + truth.WINDOW_MS, "no window at the speed that was asked for"
+    for symbol in updates:
+        due = (end - caught_up_ms) // poll_ms[symbol]
+        in_time = truth.in_place(read[symbol], updates[symbol], caught_up_ms, end)
+        assert in_time >= 0.75 * due, f"{symbol}: {in_time} of {due} readings in time"
 
 
 def test_outage_of_the_province_is_made_up_for(tmp_path):

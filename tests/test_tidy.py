@@ -22,8 +22,9 @@ CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_links
 INSIDE_GATEWAY = {  # module prefix -> gateway modules it may import; app.py, which wires, may import all
     "gateway.journal": CONFIGURATION
     | {"gateway.counters", "gateway.forward.port", "gateway.journal", "gateway.succession"}
-    | {"gateway.windows"},
-    "gateway.windows": CONFIGURATION | {"gateway.accumulate"},
+    | {"gateway.lane", "gateway.windows"},
+    "gateway.windows": CONFIGURATION | {"gateway.accumulate", "gateway.lane"},
+    "gateway.lane": {"gateway.accumulate", "gateway.windows"},
     "gateway.accumulate": set(),
     "gateway.reports": CONFIGURATION | {"gateway.interruptions", "gateway.reports", "gateway.windows"},
     "gateway.interruptions": {"gateway.windows"},

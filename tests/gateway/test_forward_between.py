@@ -1,4 +1,7 @@
-"""What a person does to documents while a worker is at work: between two deliveries, and the oldest first."""
+"""What a person does to documents while a worker is at work: between two deliveries, and the oldest first.
+
+In virtual time: deliveries that take some ms end one after the other, however busy the machine is.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from gateway.errors import JournalError, Refused, Unreachable
 from gateway.forward.port import Document
 from gateway.forward.worker import Worker
 from tests.gateway.forward_rig import MemoryOutbox, document, worker
+from tests.gateway.jumping_loop import run as run_virtually
 from tests.gateway.test_forward_worker import Scripted, backlog
 
 
 def run(case: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 20))
+    run_virtually(asyncio.wait_for(case(), 20))
 
 
 async def stopped(task: asyncio.Task) -> None:
@@ -35,8 +39,9 @@ class Staggered(Scripted):
     """Confirms one after the other, so that there is always something under way."""
 
     async def deliver(self, one: Document) -> None:
+        self.began.append(one.id)
         await asyncio.sleep(0.004 * min(one.id - 3, 4) if one.id > 3 else 0.016)
-        await super().deliver(one)
+        self.confirmed.append(one.id)
 
 
 async def released_amid_a_backlog(window: int, rewind: bool) -> list[int]:

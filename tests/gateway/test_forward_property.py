@@ -59,7 +59,7 @@ def test_nothing_missing_nothing_twice_nothing_partial_oldest_first(kind, tmp_pa
 
 
 def found(kind: str, folder: Path, **control: object) -> str:
-    _, wrong = run(kind, folder, CONTROL_SEEDS, patience_s=3.0, **control)
+    _, wrong = run(kind, folder, CONTROL_SEEDS, arrival_s=3.0, **control)
     return "; ".join(said for all_of_it in wrong.values() for said in all_of_it)
 
 

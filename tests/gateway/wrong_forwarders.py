@@ -32,7 +32,7 @@ class Hopeful(Wrapped):
     async def deliver(self, document: Document) -> Confirmation:
         sent = asyncio.create_task(self.inner.deliver(document))
         sent.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0)  # begun, and on no machine through by now
         return Confirmation(document.name, len(document.body), "")
 
 

@@ -81,8 +81,10 @@ class Server:
         """End it and every child, and every connection with them; `kill`: without asking it first."""
         if self.process is None:
             return
+        self._freeze()
         all_of_it = [self.process.pid, *_descendants(self.process.pid)]
         self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)  # Mosquitto saves its sessions
+        self.process.send_signal(signal.SIGCONT)
         try:
             self.process.wait(timeout=STOP_S_MAX)
         except subprocess.TimeoutExpired:
@@ -93,7 +95,29 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait(timeout=STOP_S_MAX)
+        for pid in all_of_it:  # until the last has ended, one that was only just forked may hold the port
+            _wait_for(pid, "Z")
         self.process = None
+
+    def _freeze(self) -> None:
+        """A session that it forked while we look would outlive it, and hold the port on which it listens."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        _wait_for(self.process.pid, "TZ")
+
+
+def _wait_for(pid: int, states: str) -> None:
+    end = time.monotonic() + STOP_S_MAX
+    while _state(pid) not in states and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+def _state(pid: int) -> str:
+    """A letter of proc(5): T when it is stopped, Z when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def _listen(pids: list[int], port: int) -> bool:

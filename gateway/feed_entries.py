@@ -34,6 +34,7 @@ AT_ONCE = 256
 """Entries told in one transaction."""
 KINDS = {EVENT: "event", LOG: "log", COMMAND: "command", CALIBRATION: "calibration"}
 RECEIPT = "/api/v1/receipt/{symbol}/{stamp}?revision={revision}"
+_END = "SELECT end_ms FROM window WHERE start_ms = ? AND symbol = ? AND revision = ?"
 INTEGER_MAX = 1 << 63
 """Beyond it an integer is told in quotes."""
 
@@ -96,7 +97,7 @@ class AlertSource(_Entries):
                 **_head(alert.rule, alert.symbol, alert.said, alert.since_ms),
                 "basis": alert.basis,
                 "windows": [
-                    self._window(cause.symbol, cause.start_ms, cause.revision)
+                    self._window(reader, cause.symbol, cause.start_ms, cause.revision)
                     | {"value": cause.value, "limit": cause.limit}
                     for cause in alert.windows
                 ],
@@ -119,7 +120,7 @@ class AlertSource(_Entries):
         place = (lasting.from_ms, interruptions.LEAST) if lasting.to_ms is None else (lasting.to_ms, 1)
         for row in reader.rows(_SHOWN, place[0], symbol, place[1]):
             window = Window._make(row)
-            found = self._window(symbol, window.start_ms, window.revision)
+            found = self._window(reader, symbol, window.start_ms, window.revision)
             yield found | {"value": self._value(window), "status": window.status}
 
     def _value(self, window: Window) -> float | None:
@@ -129,9 +130,11 @@ class AlertSource(_Entries):
             return window.value
         return float(provincial.number(window.value, decimals[window.symbol]))
 
-    def _window(self, symbol: str, start_ms: int, revision: int) -> dict[str, Any]:
-        gateway = self._config.gateway
-        label_ms = start_ms + (0 if gateway.label == "start" else gateway.window_minutes * 60_000)
+    def _window(self, reader: Reader, symbol: str, start_ms: int, revision: int) -> dict[str, Any]:
+        label_ms = start_ms
+        if self._config.gateway.label == "end":
+            for (end_ms,) in reader.rows(_END, start_ms, symbol, revision):
+                label_ms = end_ms  # by the length that windows had then
         receipt = RECEIPT.format(symbol=quote(symbol, safe=""), stamp=stamp(label_ms), revision=revision)
         return {
             "symbol": symbol, "start": rfc3339(start_ms), "start_ms": start_ms, "revision": revision,

@@ -266,6 +266,24 @@ def test_an_alert_carries_its_windows_their_receipts_and_a_checkpoint_that_cover
     asyncio.run(story())
 
 
+def test_a_receipt_is_asked_for_by_the_length_that_windows_had(tmp_path):
+    """... where it was changed before the alert was told."""
+    config = config_of(tmp_path, "alerts")
+
+    async def story():
+        async with written(config) as at:
+            await at.close(T0, {"COD": 1.0})
+            await at.feed(AlertSource).look()
+            await at.close(T0 + LENGTH_MS, {"COD": 80.0})
+            gateway = config.gateway.model_copy(update={"window_minutes": 10})
+            at.config = config.model_copy(update={"gateway": gateway})
+            await all_of(at.feed(AlertSource))
+            (shown,) = at.messages()[0]["windows"]
+            assert shown["receipt"] == "/api/v1/receipt/COD/20260325001000?revision=1"
+
+    asyncio.run(story())
+
+
 def test_an_interruption_is_an_alert(tmp_path):
     config = config_of(tmp_path, "alerts")
 

@@ -30,8 +30,10 @@ EVERY = 1000
 
 
 @pytest.fixture(autouse=True)
-def any_length(monkeypatch):
+def two_processes(monkeypatch):
+    """For bundles of any length, on one core, and beside threads that another test has left."""
     monkeypatch.setattr(verify_entries, "BESIDE_MIN", 0)
+    monkeypatch.setattr(verify_entries, "is_possible", lambda: True)
 
 
 class Cutting:

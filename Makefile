@@ -6,11 +6,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
 STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
-WORKERS ?= auto
+# Many tests wait for a clock or a server: one more of them than there are cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 ARGS ?=
 PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py tests/gateway/test_forward_silence.py \
 	tests/gateway/test_forward_contract.py tests/gateway/test_forward_station_days.py \
-	tests/gateway/test_windows.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py \
+	tests/gateway/test_windows.py tests/gateway/test_days.py tests/gateway/test_verify_random.py tests/gateway/test_month.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py \
 	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
 	tests/power tests/system
 

@@ -1,201 +1,167 @@
-"""Alerts about values: raised and cleared, by what the windows show. Pure but for learn().
+"""Alerts by what the windows show: a limit exceeded or near, an instrument's fault. Pure but for learn().
 
-    state     a window shows     state then     what is said
-    clear     exceeds            raised         "raised"
-    raised    within             clear          "cleared"
-    raised    without limit      clear          "cleared"   (the configuration has none any more)
-    any       past               the same       "past"      (a late revision: it had exceeded, back then)
-
-Everything else changes nothing and says nothing. Who acknowledges and who is told next (escalation) are to be
-further states and inputs of STEPS.
-
-Rule 1: only a valid window (status 00) is held against a limit, and by the figure that is sent: nobody shall
+Rule 1: only a valid mean (status 00) is held against a limit, and by the figure that is sent: nobody shall
         have to explain an alert about a value that reads as the limit. The limit itself is allowed.
 Rule 2: windows come in their order of time. A later revision of the newest counts as the newest; one of an
         older window says "past" when it exceeds and no alert covers its time. Late windows in a row that
-        exceed are one.
+        exceed are one. A warning, or a fault that is over, is not told late.
 Rule 3: what is said is an EVENT entry in the transaction of the windows that show it, so that a crash leaves
-        both or none:
-            ["alert", symbol, what is said, "limit", since_ms, basis, windows]
-            windows: [symbol, start_ms, revision, value, limit] each
-Times are Unix ms of station time; since_ms is the start of the window that raised it.
+        both or none. Hours and days follow a moment later (alert_spans.py).
+Rule 4: each kind of mean has its own rule by its own figure: "limit" and "near" for windows, "limit hour",
+        "near hour", "limit day" ... An instrument that reports a fault is "instrument fault" until a window
+        is good.
+The states: alert_states.py; what is near: alert_levels.py; all other rules: watch.py.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from gateway.journal.kinds import EVENT
+from gateway.alert_levels import Levels, shows, warns
+from gateway.alert_states import (
+    CLEAR,
+    EVENT_NAME,
+    EXCEEDS,
+    NEAR,
+    PAST,
+    RAISED,
+    STEPS,
+    WITHIN,
+    WITHOUT,
+    Alert,
+    Book,
+    Cause,
+    Key,
+    parse,
+)
+from gateway.interruptions import CAUSES
+from gateway.limits.choose import WINDOW, YEAR, Figure
 from gateway.reports import provincial
-from protocol import cbor
 from protocol import quality as q
-from protocol.errors import CodecError
 
 if TYPE_CHECKING:
     from gateway.config import Channel
     from gateway.journal.reader import Reader
     from gateway.windows import Window
 
-EVENT_NAME = "alert"
-LIMIT = "limit"
-"""The rule by which an alert is raised; others are to have other names."""
-CLEAR, RAISED = "clear", "raised"  # states
-EXCEEDS, WITHIN, WITHOUT, PAST = "exceeds", "within", "without limit", "past"  # what a window shows
-STEPS = {  # (state, what a window shows) -> (state then, what is said)
-    (CLEAR, EXCEEDS): (RAISED, "raised"),
-    (RAISED, WITHIN): (CLEAR, "cleared"),
-    (RAISED, WITHOUT): (CLEAR, "cleared"),
-    (CLEAR, PAST): (CLEAR, "past"),
-    (RAISED, PAST): (RAISED, "past"),
-}
-EPISODES_MAX = 1000
-"""Alerts of a channel that are remembered, so that no late revision says again what was said."""
-_EVER_MS = 1 << 62
-_SAID = (  # without those that cannot be one, of which a journal has very many
-    "SELECT body FROM entry INDEXED BY entry_rare "
-    f"WHERE kind >= {EVENT} AND kind = {EVENT} AND instr(body, '{EVENT_NAME}') ORDER BY idx"
-)
+__all__ = [
+    "CLEAR", "EXCEEDS", "NEAR", "PAST", "RAISED", "STEPS", "WITHIN", "WITHOUT", "Alert", "Alerts", "Cause",
+    "learn", "parse",
+]  # fmt: skip
 
-
-class Cause(NamedTuple):
-    """A window that shows it: with its symbol and revision, one row of the journal."""
-
-    symbol: str
-    start_ms: int
-    revision: int
-    value: float
-    limit: float | None  # that it exceeds or, for "cleared", that was exceeded
-
-
-class Alert(NamedTuple):
-    symbol: str
-    said: str  # "raised" | "cleared" | "past"
-    since_ms: int
-    basis: str  # of the limit, as configured
-    windows: Sequence[Cause]
-    rule: str = LIMIT
-
-    def event(self) -> bytes:
-        """Body of the EVENT entry that says so."""
-        causes = [list(cause) for cause in self.windows]
-        return cbor.dumps([EVENT_NAME, self.symbol, self.said, self.rule, self.since_ms, self.basis, causes])
-
-
-def parse(body: bytes) -> Alert | None:
-    """The inverse of event(); None for any other event, also one of a later version."""
-    try:
-        found: Any = cbor.loads(body)
-        if found[0] != EVENT_NAME:
-            return None
-        _, symbol, said, rule, since_ms, basis, causes = found
-        return Alert(symbol, said, since_ms, basis, tuple(Cause(*cause) for cause in causes), rule)
-    except (CodecError, TypeError, ValueError, IndexError, KeyError):
-        return None
+LIMIT, WARNING, FAULT = "limit", "near", "instrument fault"
+FAULTS = (q.FAULT, q.OVERLOAD)
+"""What the instrument or its current loop says of itself; what does not answer is an interruption."""
 
 
 def learn(reader: Reader) -> tuple[list[Alert], dict[str, int]]:
     """What Alerts() needs of a journal: what was said, and the newest window of each channel."""
-    said = [parse(body) for (body,) in reader.rows(_SAID)]
+    said = [parse(body) for body, _ in reader.events_with(EVENT_NAME)]
     newest = {symbol: window.start_ms for symbol, window in reader.newest_windows().items()}
     return [alert for alert in said if alert is not None], newest
 
 
-class Alerts:
+def rule_of(kind: str, span: str) -> str:
+    """The rule's name for one kind of mean: "limit", "limit hour"."""
+    return kind if span == WINDOW else f"{kind} {span}"
+
+
+class Alerts(Book):
     """What is raised now. `said` and `newest_ms`: learn() of the journal."""
 
     def __init__(
         self, channels: Iterable[Channel], said: Iterable[Alert] = (), newest_ms: dict[str, int] | None = None
     ):
-        self.raised: dict[str, Alert] = {}
-        self._limited = {
-            channel.symbol: channel
-            for channel in channels
-            if channel.limits.max is not None or channel.limits.min is not None
+        super().__init__(said)
+        self._channels = {channel.symbol: channel for channel in channels}
+        self._figures = {
+            (channel.symbol, figure.span): figure
+            for channel in self._channels.values()
+            for figure in channel.limits.figures
+            if figure.span != YEAR
         }
-        self._newest_ms = dict(newest_ms or {})
-        self._episodes: dict[str, deque[list[int]]] = {}  # symbol -> [from, to) that were told of
-        for alert in said:
-            if alert.rule == LIMIT:
-                self._note(alert)
+        self._newest_ms = {(symbol, WINDOW): start_ms for symbol, start_ms in (newest_ms or {}).items()}
 
     def closed(self, windows: Sequence[Window]) -> list[Alert]:
         """Hear of windows as they close and are revised; what is to be said of them."""
         found = [
-            self._step(lasting.symbol, WITHOUT, lasting.basis, ())
-            for lasting in list(self.raised.values())
-            if lasting.symbol not in self._limited
+            self.step(key, WITHOUT, standing.raised.basis, (), 0)
+            for key, standing in list(self.standing.items())
+            if self._gone(key)
         ]
         for window in windows:
-            channel = self._limited.get(window.symbol)
-            if channel is not None:
-                found.append(self._look(channel, window))
+            found += self._heard(window, WINDOW)
         return [alert for alert in found if alert is not None]
 
-    def _look(self, channel: Channel, window: Window) -> Alert | None:
-        symbol = window.symbol
-        late = window.start_ms < self._newest_ms.get(symbol, window.start_ms)
+    def means(self, span: str, means: Sequence[Window]) -> list[Alert]:
+        """Hear of hours or days, in their order of time, and of their revisions."""
+        return [alert for mean in means for alert in self._heard(mean, span) if alert is not None]
+
+    def compared(self, span: str) -> list[str]:
+        """Symbols whose means of this span are held against a limit."""
+        return [symbol for symbol, of in self._figures if of == span]
+
+    def begin(self, span: str, newest_ms: dict[str, int]) -> None:
+        """The newest mean of each channel that was heard of before this start."""
+        self._newest_ms |= {(symbol, span): start_ms for symbol, start_ms in newest_ms.items()}
+
+    def _gone(self, key: Key) -> bool:
+        """Whether nothing can raise it any more: the configuration has it no longer."""
+        rule, symbol = key
+        kind, _, span = rule.partition(" ")
+        if rule == FAULT:
+            return symbol not in self._channels
+        return kind in (LIMIT, WARNING) and (symbol, span or WINDOW) not in self._figures
+
+    def _heard(self, window: Window, span: str) -> list[Alert | None]:
+        place = (window.symbol, span)
+        channel, figure = self._channels.get(window.symbol), self._figures.get(place)
+        if channel is None:
+            return []
+        late = window.start_ms < self._newest_ms.get(place, window.start_ms)
         if not late:
-            self._newest_ms[symbol] = window.start_ms
+            self._newest_ms[place] = window.start_ms
+        found = [] if late or span != WINDOW else [self._fault(window)]
         if q.status(window.quality) != "00" or window.value is None or not provincial.has_number(window):
-            return None
+            return found
         value = float(provincial.number(window.value, channel.decimals))
-        limit = exceeded(channel, value)
-        if late:
-            if limit is None or self._known(symbol, window):
-                return None
-            shows = PAST
-        else:
-            shows = WITHIN if limit is None else EXCEEDS
-        if limit is None and symbol in self.raised:
-            limit = self.raised[symbol].windows[0].limit
-        cause = Cause(symbol, window.start_ms, window.revision, value, limit)
-        return self._step(symbol, shows, channel.limits.basis, (cause,), window.end_ms)
+        if figure is not None:
+            found += self._compare(channel, figure, window, value, late)
+        return found
+
+    def _fault(self, window: Window) -> Alert | None:
+        """A calibration, or an instrument that does not answer, neither raises nor ends one."""
+        shown = EXCEEDS if window.quality in FAULTS else WITHIN if window.quality == q.OK else NEAR
+        cause = Cause(window.symbol, window.start_ms, window.revision, float(window.value or 0.0), None)
+        key = (FAULT, window.symbol)
+        lasting = self.standing.get(key)
+        basis = CAUSES.get(window.quality, "") if lasting is None else lasting.raised.basis
+        return self.step(key, shown, basis, (cause,), window.start_ms, window.end_ms)
+
+    def _compare(
+        self, channel: Channel, figure: Figure, window: Window, value: float, late: bool
+    ) -> list[Alert | None]:
+        limits, levels = channel.limits, Levels(figure.min, figure.max)
+        key = (rule_of(LIMIT, figure.span), window.symbol)
+        shown = shows(levels, value, limits.clear_share)
+        if not late:
+            warned, warning = warns(levels, value, limits.warn_share, limits.clear_share)
+            near = (rule_of(WARNING, figure.span), window.symbol)
+            return [
+                self._step(key, shown, figure, window, value, levels),
+                self._step(near, warned, figure, window, value, warning),
+            ]
+        if shown != EXCEEDS or self.known(key, window.start_ms, window.end_ms):
+            return []
+        return [self._step(key, PAST, figure, window, value, levels)]
 
     def _step(
-        self, symbol: str, shows: str, basis: str, causes: Sequence[Cause], end_ms: int = 0
+        self, key: Key, shown: str, figure: Figure, window: Window, value: float, levels: Levels
     ) -> Alert | None:
-        lasting = self.raised.get(symbol)
-        step = STEPS.get((CLEAR if lasting is None else RAISED, shows))
-        if step is None:
-            return None
-        _, said = step
-        since_ms = lasting.since_ms if lasting and shows != PAST else causes[0].start_ms
-        alert = Alert(symbol, said, since_ms, basis, causes)
-        self._note(alert, end_ms)
-        return alert
-
-    def _note(self, alert: Alert, end_ms: int = 0) -> None:
-        """Be in the state after this was said."""
-        episodes = self._episodes.setdefault(alert.symbol, deque(maxlen=EPISODES_MAX))
-        if alert.said == "raised":
-            self.raised[alert.symbol] = alert
-            episodes.append([alert.since_ms, _EVER_MS])
-        elif alert.said == "cleared":
-            self.raised.pop(alert.symbol, None)
-            for episode in episodes:
-                if episode[0] == alert.since_ms and episode[1] == _EVER_MS:
-                    episode[1] = alert.windows[0].start_ms if alert.windows else episode[0] + 1
-        else:
-            episodes.append([alert.since_ms, end_ms or alert.since_ms + 1])
-
-    def _known(self, symbol: str, window: Window) -> bool:
-        """Whether it was told that this time exceeded; one right behind such a time is the same alert."""
-        for episode in self._episodes.get(symbol, ()):
-            if episode[0] <= window.start_ms < episode[1]:
-                return True
-            if window.start_ms == episode[1]:
-                episode[1] = window.end_ms
-                return True
-        return False
-
-
-def exceeded(channel: Channel, value: float) -> float | None:
-    """The limit that a value is beyond; None within them."""
-    limits = channel.limits
-    if limits.max is not None and value > limits.max:
-        return limits.max
-    if limits.min is not None and value < limits.min:
-        return limits.min
-    return None
+        limit = levels.beyond(value)
+        if limit is None and key in self.standing and (causes := self.standing[key].raised.windows):
+            limit = causes[0].limit
+        span_ms = 0 if figure.span == WINDOW else window.end_ms - window.start_ms
+        cause = Cause(window.symbol, window.start_ms, window.revision, value, limit, span_ms)
+        return self.step(key, shown, figure.basis, (cause,), window.start_ms, window.end_ms)

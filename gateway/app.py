@@ -1,13 +1,12 @@
-"""The gateway as a process: the only place that wires its parts together.
+"""One running gateway: the only place that wires its parts together. As a process: process.py.
 
     links, lines -> intake (windows) -> journal -> outbox -> workers -> destinations
                                                        status pages look at all of them
 
 Rule 1: what can be wrong with the configuration is said before anything starts (exit status 2).
-Rule 2: one gateway for one state_dir: a lock that the kernel gives back whatever way the process ends.
-Rule 3: SIGTERM ends it within 10 s: sources first, then what is queued is written, then what is written is
+Rule 2: SIGTERM ends it within 10 s: sources first, then what is queued is written, then what is written is
         sent for as long as the time allows; the rest waits in the outbox for the next start.
-Rule 4: a task that ends (that can only be a mistake of ours) ends the process: systemd starts it afresh.
+Rule 3: a task that ends (that can only be a mistake of ours) ends the process: systemd starts it afresh.
 """
 
 from __future__ import annotations
@@ -15,25 +14,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
-import threading
-import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import sdnotify
-
-from gateway import config as configuration
+from gateway import page_door, pauses
+from gateway import requests as orders
 from gateway.alerts import Alerts, learn
+from gateway.calibration.desk import CalibrationDesk
+from gateway.camera.keeper import Cameras
+from gateway.camera.picture import SAMPLE as SAMPLED
+from gateway.channel_events import meters
+from gateway.chart_page import ChartPage
 from gateway.clock import Clock
+from gateway.commands.make import commands_of
+from gateway.commands.resend import Resend
+from gateway.config_change.begin import Begun, as_it_is
+from gateway.config_change.keeper import ConfigKeeper
 from gateway.config_model import Config
 from gateway.counters import Counters
 from gateway.documents import Draft, documents, due_after_ms, readings_drafts
-from gateway.errors import JournalError
 from gateway.feed import Feed
 from gateway.feed_checkpoints import CheckpointSource
 from gateway.feed_entries import AlertSource, EventSource
@@ -41,29 +43,44 @@ from gateway.feed_hours import HourSource
 from gateway.feed_status import StatusFeed
 from gateway.forward.make import make
 from gateway.forward.worker import Worker
+from gateway.heartbeat import Heartbeat, reloading
+from gateway.index_now import IndexNow
+from gateway.ingest.corrections import wiring_of
 from gateway.ingest.devices import Moment
 from gateway.ingest.intake import Intake, channels_of, settings_of
 from gateway.ingest.line import Line
 from gateway.ingest.links import link_of
 from gateway.ingest.raw import RawFeed
-from gateway.journal import durable
 from gateway.journal.checkpoints import Checkpoints, origin
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import reading
 from gateway.journal.retention import Retention
-from gateway.lock import lock
-from gateway.logs import get_logger, set_up_logging
+from gateway.logs import get_logger
 from gateway.metrics import exporter
 from gateway.notices import Notices
+from gateway.page_reads import PageReads
 from gateway.parked import Desk
+from gateway.people.keeper import Keeper
+from gateway.picture_page import PicturePage
 from gateway.public_pages import PublicPages
 from gateway.receipt_page import ReceiptPage
-from gateway.requests import Requests
+from gateway.report_jobs import KEPT_MAX, ReportJobs
+from gateway.reports.message import rfc3339
+from gateway.requests import MARKS, Answer, Order, Requests
+from gateway.sampling.make import by_hand, sampler_of
 from gateway.status import Status
+from gateway.watch import Watch
+from gateway.web import actions, config_page, people_page
+from gateway.web import pictures as web_pictures
+from gateway.web.page.reports import Reports
+from gateway.web.page.shell import Shell
+from gateway.web.page.views import Views
 from gateway.web.server import Server
+from gateway.window_page import WindowPage
 from gateway.windows import Window
 from gateway.witness import witnesses
+from protocol import quality as q
 
 log = get_logger("gateway")
 
@@ -71,24 +88,21 @@ STOP_SENDING_S = 3.0
 """Of the 10 s in which SIGTERM has to be over: what is queued is still written and sent for so long."""
 STOP_TASKS_S = 4.5
 """... after that, the tasks have so long to end (a server that hangs may hold a connection's end up),"""
+STOP_SAMPLER_S = 1.5
+"""... before the lines: whatever the sampler has switched on has to go off,"""
 STOP_JOURNAL_S = 2.0
 """... and the journal to write what it was given last, if the disk refuses."""
 WATCHDOG_S = 10.0
-"""How often systemd is told that the loop is alive."""
-CLOCK_LOOK_S = 0.02
-THREADS_MAX = 64
-"""They are made when they are needed. A server that hangs can hold some, and must never hold the last: with
-Python's own limit (processors + 4) a few dead FTP servers kept a local folder waiting.
-"""
-THREADS = "helper"
-"""What the threads are called in which destinations wait for the system (name look-ups, files)."""
+"""How often systemd is told that the gateway works (heartbeat.py)."""
 
 
 class Gateway:
     """One running gateway. Raises JournalError when its journal cannot be opened."""
 
-    def __init__(self, config: Config, clock: Clock):
+    def __init__(self, config: Config, clock: Clock, begun: Begun | None = None):
         self.config = config
+        self.again = False  # when it has stopped, it is to be started again
+        self._stopping = asyncio.Event()
         self.clock = clock
         self.counters = Counters()
         station, state_dir = config.station, config.gateway.state_dir
@@ -101,11 +115,12 @@ class Gateway:
         )
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
-            self._documents, self.counters, self._raw_feed(), clock.real_s, self._events,
+            self._documents, self.counters, self._raw_feed(), clock.real_s, self._events, wiring_of(config),
         )  # fmt: skip
         self.intake.open()
         with reading(self.journal.path) as reader:
             self.alerts = Alerts(config.channel, *learn(reader))
+            rest = pauses.learn(reader)
         clock.floor_ms = self.intake.known_ms
         self.links = {
             device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
@@ -121,7 +136,9 @@ class Gateway:
             )
             for settings in config.destination
         }
-        self.requests = Requests(state_dir, Desk(self.outbox, self.workers, self.journal.read).do)
+        self.pauses = pauses.Pauses(self.journal, self.workers, self._moment_ms, rest)
+        self.desk = Desk(self.outbox, self.workers, self.journal.read)
+        self.requests = Requests(state_dir, self._do)
         self.witnesses = witnesses(config, self.journal, clock.now_ms)
         sources = (CheckpointSource, HourSource, EventSource, AlertSource)
         self.feed = Feed(
@@ -129,6 +146,31 @@ class Gateway:
         )
         self.retention = Retention(self.journal, config.gateway.retention_days, self.now)
         self.notices = Notices(config, self.journal, self._moment_ms, self.workers)
+        self.watch = Watch(
+            config, self.journal, self.alerts, self._moment_ms, lambda: self.status.conditions(),
+            lambda: self.notices.open if self.notices.known else None, self._value,
+        )  # fmt: skip
+        self.sampler = sampler_of(config, self.intake, self.lines, self._moment_ms, self._value)
+        if self.sampler is not None:
+            self.watch.hear = self.sampler.heard
+        resend = Resend(config, config.department.resend_to, self.outbox, self.workers, self.journal)
+        self.commands = commands_of(
+            config, self.journal, self._moment_ms, lambda: clock.trusted, self.sampler, resend,
+            lambda: self.status.current(),
+        )  # fmt: skip
+        self.calibrations = CalibrationDesk(
+            config, self.journal, self._moment_ms, self.watch.calibrated, self.intake
+        )
+        self.people = Keeper(self.journal, state_dir, self._moment_ms)
+        self.cameras = Cameras(
+            config.camera, self.journal, state_dir, self._moment_ms,
+            lambda: (alert["alert"] for alert in self.watch.listed()),
+        )  # fmt: skip
+        if self.sampler is not None:
+            self.sampler.seen = lambda bottle: self.cameras.take(SAMPLED, (bottle.name,))
+        self.changes = ConfigKeeper(
+            begun or as_it_is(config), self.journal, self._moment_ms, self._waiting, self._restart
+        )
         self.status = Status(
             config,
             clock,
@@ -139,13 +181,34 @@ class Gateway:
             self.retention,
             self.notices,
             self.feed,
+            self.watch.listed,
+            self._beside,
+            lambda: page_door.told(self.server.certificate),
         )
+        self.status.more = self._more
+        self.heartbeat = Heartbeat(self.journal, self.intake, self.lines, lambda: clock.mono_ns() / 1e9)
         self.status_feed = StatusFeed(config, self.journal, self.outbox, self.status.current, clock.now_ms)
+        pictures = PicturePage(config, self.journal)
+        self.index = IndexNow(config, self.journal, clock.now_ms)
+        self.shell = Shell(config)
+        reads = PageReads(self.journal, state_dir, config.channel)
+        self.reports = ReportJobs(state_dir, self._report, clock.now_ms)
+        reports = Reports(self.shell, self.reports, reads.first_ms, clock.now_ms, KEPT_MAX)
+        self.views = Views(
+            config, self.shell, self.status.current, reads,
+            ChartPage(config, self.journal).ask, lambda: self.index.newest,
+        )  # fmt: skip
+        self.door = page_door.door_of(config, self.people, clock, self.shell.page)
         self.server = Server(
             config.gateway.web.host, config.gateway.web.port,
             self.status.current, self.status.problems, exporter(self.status.families),
             PublicPages(config, self.journal, clock.now_ms, lambda: clock.mono_ns() / 1e9).ask,
-            ReceiptPage(config, self.journal).ask,
+            ReceiptPage(config, self.journal).ask, WindowPage(config, self.journal).ask,
+            [*self.views.routes(), self.views.files.route(), *actions.routes(self._do, self._instruments),
+             *people_page.routes(self.door.logins, self.people.change), *config_page.routes(self.changes),
+             *reports.routes(), *web_pictures.routes(pictures.ask_list, pictures.ask_one),
+             web_pictures.photo_route(pictures.keep)],
+            self.door, page_door.certificate_of(config), self.views.load,
         )  # fmt: skip
 
     def _documents(self, windows: list[Window]) -> list[Draft]:
@@ -153,7 +216,11 @@ class Gateway:
         return documents(self.config, windows, self.journal.checkpoint)
 
     def _events(self, windows: list[Window]) -> list[bytes]:
-        return [*(alert.event() for alert in self.alerts.closed(windows)), *self.notices.closed(windows)]
+        alerts = self.alerts.closed(windows)
+        if self.sampler is not None:
+            self.sampler.heard(alerts)
+        told = [alert.event() for alert in alerts]
+        return [*told, *self.notices.closed(windows), *meters(windows)]
 
     def _raw_feed(self) -> RawFeed | None:
         if not any("readings" in destination.send for destination in self.config.destination):
@@ -173,20 +240,73 @@ class Gateway:
         """This instant on all clocks."""
         return Moment(self.clock.now_ms(), self.clock.mono_ns(), self.clock.trusted)
 
+    async def _do(self, order: Order) -> Answer:
+        """What a person asks for (gateway/requests.py)."""
+        does = {
+            orders.ACKNOWLEDGE: self.watch.acknowledge, orders.MARK: self._mark,
+            orders.PAUSE: self.pauses.do, orders.RESUME: self.pauses.do,
+            orders.SAMPLE: lambda order: by_hand(self.sampler, order),
+            orders.CALIBRATE: self.calibrations.do, orders.CONFIGURE: self.changes.do,
+        }  # fmt: skip
+        return await does.get(order.what, self.desk.do)(order)
+
+    async def _mark(self, order: Order) -> Answer:
+        quality = (q.CALIBRATING, q.MAINTENANCE, q.OK)[MARKS.index(order.mark)]
+        mark = await self.intake.mark(order.channel, quality, order.minutes, order.who, order.reason)
+        if quality == q.OK:
+            return Answer(f"{mark.symbol} is measuring again, as {mark.who} says.")
+        until = rfc3339(mark.to_ms)
+        return Answer(
+            f"{mark.symbol}: {order.mark} until {until}, as {mark.who} says; then it ends by itself."
+        )
+
+    def _instruments(self) -> list[str]:
+        return [channel.symbol for channel in channels_of(self.config) if not channel.derived]
+
+    def _report(self, name: str, language: str, out: Path) -> list[str]:
+        """The command that makes a report: nothing of the tools runs in this process."""
+        command = [sys.executable, "-m", "tools.cli", "report", str(self.config.path)]
+        return [*command, "--period", name, "--out", str(out), "--lang", language]
+
+    def _more(self) -> dict[str, Any]:
+        parts = {"sampler": self.sampler, "department": self.commands}
+        return {name: part.told() for name, part in parts.items() if part is not None}
+
+    def _beside(self) -> list[str]:
+        """Problems of what neither measures nor sends."""
+        certificate = page_door.problems(self.server.certificate)
+        parts = (self.pauses, self.people, self.changes, self.cameras, self.sampler, self.commands)
+        return [*(text for part in parts if part is not None for text in part.problems()), *certificate]
+
+    def _waiting(self) -> dict[str, int]:
+        return {id: counted.waiting for id, counted in self.counters.destinations.items() if counted.waiting}
+
+    def _restart(self) -> None:
+        """Stop as by SIGTERM, and be started again (config_change/)."""
+        self.again = not self._stopping.is_set()
+        self._stopping.set()
+
+    def _end(self) -> None:
+        self.again = False
+        self._stopping.set()
+
+    def _value(self, symbol: str) -> tuple[float | None, int]:
+        newest = self.intake.newest(symbol)
+        return (None, q.NO_DATA) if newest is None else (newest.value, newest.quality)
+
     def _moment_ms(self) -> tuple[int, int]:
         return self.clock.now_ms(), self.clock.mono_ns() // 1_000_000
 
     async def run(self, notify: Callable[[str], None]) -> None:
         """Until SIGTERM or SIGINT. Raises what a task of ours died of."""
-        stopping = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+            asyncio.get_running_loop().add_signal_handler(name, self._end)
         self.journal.start()
         for settings in self.config.destination:
             self.counters.destination(settings.id)
         await self.outbox.load()
         await self.intake.begin()
-        # The three stages of rule 3: what brings readings, what closes windows and looks at them, what sends.
+        # The three stages of rule 2: what brings readings, what closes windows and looks at them, what sends.
         stages = [
             [
                 *_tasks("link", self.links),
@@ -200,26 +320,37 @@ class Gateway:
                 asyncio.create_task(self._watchdog(notify), name="watchdog"),
                 asyncio.create_task(self.retention.run(), name="retention"),
                 asyncio.create_task(self.notices.run(), name="notices"),
+                asyncio.create_task(self.watch.run(), name="alerts"),
                 asyncio.create_task(self.requests.run(), name="requests"),
+                asyncio.create_task(self.people.run(), name="people"),
+                asyncio.create_task(self.cameras.run(), name="cameras"),
+                asyncio.create_task(self.index.run(), name="index"),
+                asyncio.create_task(self.changes.run(), name="configuration"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]
-        stopped = asyncio.create_task(stopping.wait())
+        asking = [asyncio.create_task(self.reports.run(), name="reports")]
+        if self.sampler is not None:
+            asking.append(asyncio.create_task(self.sampler.run(), name="sampler"))
+        asking += [] if self.commands is None else _tasks("commands", self.commands.tasks)
+        stopped = asyncio.create_task(self._stopping.wait())
         gc.freeze()  # what is loaded now stays: the collector need not look at it again
         notify("READY=1\nSTATUS=running")
         log.info("running", station=self.config.station.code, entries=self.journal.size)
         try:
-            tasks = [task for stage in stages for task in stage]
+            tasks = [*asking, *(task for stage in stages for task in stage)]
             await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             _raise_first(tasks)
-            notify("STOPPING=1\nSTATUS=stopping")
-            log.info("stopping")
+            notify(reloading() if self.again else "STOPPING=1\nSTATUS=stopping")
+            log.info("stopping", again=self.again)
+            await _cancel(asking, STOP_SAMPLER_S)
             await _cancel(stages[0])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SENDING_S):
                     await self.journal.commit()
                     await self._send_rest()
         finally:
+            await _cancel(asking, STOP_SAMPLER_S)
             for stage in stages:
                 await _cancel(stage)
             stopped.cancel()
@@ -237,7 +368,11 @@ class Gateway:
 
     async def _watchdog(self, notify: Callable[[str], None]) -> None:
         while True:
-            notify(f"WATCHDOG=1\nSTATUS={self.status.sentence()}")
+            if stands := self.heartbeat.reason():
+                log.error("systemd is not told that this works", reason=stands)
+                notify(f"STATUS={stands}")
+            else:
+                notify(f"WATCHDOG=1\nSTATUS={self.status.sentence()}")
             await asyncio.sleep(WATCHDOG_S)
 
 
@@ -260,73 +395,11 @@ def _raise_first(tasks: list[asyncio.Task]) -> None:
             raise task.exception() or RuntimeError(f"{task.get_name()} ended by itself")
 
 
-async def _cancel(tasks: list[asyncio.Task]) -> None:
+async def _cancel(tasks: list[asyncio.Task], seconds: float = STOP_TASKS_S) -> None:
     for task in tasks:
         task.cancel()
     if tasks:
-        await asyncio.wait(tasks, timeout=STOP_TASKS_S)
+        await asyncio.wait(tasks, timeout=seconds)
     for task in tasks:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task did not end well", task=task.get_name(), reason=repr(error))
-
-
-def main(config_path: Path, clock_path: Path | None) -> int:
-    """`quantrac gateway run`: returns the exit status."""
-    set_up_logging()
-    config = configuration.load(config_path)
-    state_dir = config.gateway.state_dir
-    try:
-        _make(state_dir)
-        with lock(state_dir / "gateway.lock"):
-            notify = sdnotify.SystemdNotifier().notify
-            return asyncio.run(_run(config, clock_path, notify))
-    except JournalError as error:
-        log.error("the journal cannot be used", reason=str(error))
-        print(error, file=sys.stderr)
-        return 1
-
-
-def _make(state_dir: Path) -> None:
-    try:
-        durable.make_folder(state_dir, 0o700)
-    except OSError as error:
-        raise JournalError(
-            f"The folder {state_dir} cannot be made or used: {error}. Check the disk."
-        ) from error
-
-
-async def _run(config: Config, clock_path: Path | None, notify: Callable[[str], None]) -> int:
-    threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=THREADS)
-    asyncio.get_running_loop().set_default_executor(threads)
-    clock = Clock() if clock_path is None else await _simulated(clock_path, notify)
-    try:
-        await Gateway(config, clock).run(notify)
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-        await _without_hanging_threads()
-    return 0
-
-
-async def _without_hanging_threads() -> None:
-    """End the process here and now if a thread waits for a dead server or disk: Python would wait for it.
-
-    Everything of ours is on disk by now.
-    """
-    for _ in range(10):
-        if not any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
-            return
-        await asyncio.sleep(0.05)
-    log.warning("a server or a disk does not answer a thread: ended without it")
-    died = sys.exc_info()[0] is not None
-    if died:
-        traceback.print_exc()
-    os._exit(1 if died else 0)
-
-
-async def _simulated(path: Path, notify: Callable[[str], None]) -> Clock:
-    """The clock of a simulation, once whoever runs the simulation has fixed it."""
-    log.warning("the clock is a simulated one", file=str(path))
-    notify("STATUS=waiting for the clock")
-    while not path.exists():
-        await asyncio.sleep(CLOCK_LOOK_S)
-    return Clock.from_file(path)

@@ -1,6 +1,6 @@
 """`quantrac gateway backup`: all that a gateway needs to go on elsewhere, while it runs.
 
-    config.toml   the configuration           state/      of state_dir: keys, marks, log.vkey
+    config.toml   the configuration           state/      of state_dir: keys, marks, log.vkey, photos
     journal.db    as of one moment            beside/     other files that the configuration names,
     manifest.json what is here, with SHA-256                  in its folder; elsewhere/  ... outside of it
 
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from gateway import pictures
 from gateway.config import Config
 from gateway.errors import JournalError
 from gateway.journal import database, durable, keys
@@ -125,6 +126,8 @@ class _Backup:
             self._state(path)
         self._named()
         entries, signed, log, unsigned = self._journal()
+        for path in self._photos():  # behind the journal: what it names is there before it
+            self._state(path)
         if self._keys() != before:
             raise JournalError("The log's key changed while it was copied: begin once more.")
         manifest = Manifest(at_ms, log, entries, signed, dict(sorted(self._files.items())))
@@ -135,6 +138,11 @@ class _Backup:
 
     def _earlier(self) -> list[Path]:
         return sorted((self._state_dir / keys.EARLIER_FOLDER).glob("*.checkpoint"))
+
+    def _photos(self) -> list[Path]:
+        """Of calibrations, which stay for ever; pictures of cameras are kept for a time, and left out."""
+        folder = self._state_dir / pictures.FOLDER
+        return sorted(path for kind in pictures.MEDIA for path in folder.glob(f"*{kind}") if path.is_file())
 
     def _keys(self) -> dict[Path, bytes]:
         """The log's own files, and all else in keys/."""

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway import config as configuration
+from gateway import config_camera
+from gateway.check_limits import limits_of
+from gateway.clock import Clock
 from gateway.config import (
     BusSource,
     Channel,
@@ -21,10 +24,10 @@ from gateway.config import (
     HttpsDestination,
     MqttDestination,
 )
+from gateway.config_arithmetic import CorrectedSource, MassSource
 from gateway.config_lines import Place, line_of, lines
 from gateway.errors import Fault
 
-RANGE_TO_LIMIT_MIN = 3  # Thông tư 10/2021, Điều 35: the measuring range reaches at least 3 times the limit
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FTP_PORT = 21
 PLACEHOLDER = "XX"  # how the codes begin that `init` writes
@@ -32,28 +35,50 @@ PLACEHOLDER = "XX"  # how the codes begin that `init` writes
 Found = tuple[Place, str, str]
 
 
-def check(path: Path | str) -> tuple[list[Fault], list[Fault]]:
-    """(faults, warnings) of the configuration in `path`; warnings only when there are no faults."""
+def check(path: Path | str, now_ms: int | None = None) -> tuple[list[Fault], list[Fault]]:
+    """(faults, warnings) of the configuration in `path`; warnings only when there are no faults. `now_ms`:
+    another moment than this one.
+    """
     config, faults = configuration.read(path)
     if config is None:
         return faults, []
-    places = lines(Path(path).read_text(encoding="utf-8-sig").replace("\r\n", "\n"))
+    return faults, warnings_of(config, Path(path), Path(path).read_bytes(), now_ms)
+
+
+def warnings_of(config: Config, path: Path, data: bytes, now_ms: int | None = None) -> list[Fault]:
+    """What is allowed in it and probably not meant; `data`: the text that `config` was made of."""
+    places = lines(data.decode("utf-8-sig").replace("\r\n", "\n"))
     warnings = []
-    for place, what, instead in _warnings(config):
+    now_ms = Clock().now_ms() if now_ms is None else now_ms
+    for place, what, instead in _warnings(config, now_ms):
         line = line_of(places, place)
         at = f"{path}:{line}" if line else str(path)
         warnings.append(Fault(f"{at}: {configuration.spoken(place)}", what, instead))
-    return faults, warnings
+    return warnings
 
 
-def _warnings(config: Config) -> Iterator[Found]:
+def _warnings(config: Config, now_ms: int) -> Iterator[Found]:
     yield from _station(config)
     yield from _gateway(config)
     files = any(isinstance(destination, FileDestination) for destination in config.destination)
     for index, channel in enumerate(config.channel):
         yield from _channel(("channel", index), channel, config.gateway.window_minutes, files)
+        yield from limits_of(("channel", index), channel, now_ms)
     yield from _sources(config)
+    for index, camera in enumerate(config.camera):
+        yield from config_camera.warnings(index, camera)
     yield from _destinations(config)
+    yield from _commanded(config)
+
+
+def _commanded(config: Config) -> Iterator[Found]:
+    sampler, department = config.sampler, config.department
+    if sampler.bus is not None and sampler.feedback_input is None and sampler.feedback_channel is None:
+        what = "No contact tells whether a bottle was filled."
+        yield ("sampler", "feedback_input"), what, "Wire the sampler's contact, and write its discrete input."
+    if department.key_file is not None and not department.resend_to:
+        what = "The department can ask for a range again, and nothing is sent to it."
+        yield ("department", "resend_to"), what, 'Write the ids of its destinations, as ["province"].'
 
 
 def _station(config: Config) -> Iterator[Found]:
@@ -69,9 +94,15 @@ def _gateway(config: Config) -> Iterator[Found]:
     if gateway.window_minutes != 5:
         what = f"Windows of {gateway.window_minutes} minutes are not the regulation's 5."
         yield ("gateway", "window_minutes"), what, "Write 5, unless the department agreed to another length."
-    if gateway.web.host not in LOOPBACK:
-        what = f"The page listens on {gateway.web.host}: everyone in that network can read it."
-        yield ("gateway", "web"), what, 'Write host = "127.0.0.1", unless that is meant.'
+    web = gateway.web
+    if web.here_only:
+        return
+    if web.anybody_looks:
+        what = f"The page listens on {web.host}: everyone in that network may look at it without an account."
+        yield ("gateway", "web"), what, "Leave anonymous out, unless that is meant."
+    if not web.encrypted:
+        what = f"The page listens on {web.host} without TLS: passwords can be read on their way."
+        yield ("gateway", "web"), what, "Leave tls out: a certificate is made at the start."
 
 
 def _channel(place: Place, channel: Channel, window_minutes: int, files: bool) -> Iterator[Found]:
@@ -90,24 +121,10 @@ def _channel(place: Place, channel: Channel, window_minutes: int, files: bool) -
             what,
             f'Write the composed form "{unicodedata.normalize("NFC", channel.symbol)}".',
         )
-    limit = channel.limits.max
-    if limit is not None and channel.plausible is not None:
-        reach = channel.plausible[1]
-        if not _symmetric(channel) and reach < RANGE_TO_LIMIT_MIN * limit:
-            yield (
-                (*place, "plausible"),
-                f"The range of {channel.symbol} ends at {reach:g}, below 3 times its limit {limit:g}.",
-                f"The regulation asks for a measuring range up to {RANGE_TO_LIMIT_MIN * limit:g} or more.",
-            )
     source = channel.source
     if isinstance(source, BusSource) and source.poll_ms > window_minutes * 60_000:
         what = f"{channel.symbol} is read every {source.poll_ms} ms, less than once in a window."
         yield (*place, "source", "poll_ms"), what, f"Write at most {window_minutes * 60_000} ms."
-
-
-def _symmetric(channel: Channel) -> bool:
-    """pH has a scale, not a range that could reach three times a limit."""
-    return channel.symbol.lower() == "ph" or channel.limits.min is not None
 
 
 def _sources(config: Config) -> Iterator[Found]:
@@ -115,6 +132,8 @@ def _sources(config: Config) -> Iterator[Found]:
     used: set[tuple[str, str]] = set()
     for index, channel in enumerate(config.channel):
         source = channel.source
+        if isinstance(source, CorrectedSource | MassSource):
+            continue
         if isinstance(source, DeviceSource):
             key: tuple[object, ...] = ("device", source.device, source.quantity)
             used.add(("device", source.device))
@@ -139,11 +158,11 @@ def _destinations(config: Config) -> Iterator[Found]:
     if not config.destination:
         what = "There is no destination: values are measured and kept, but sent to nobody."
         yield ("destination",), what, "Add a [[destination]]."
-    limited = [c for c in config.channel if c.limits.max is not None or c.limits.min is not None]
+    limited = [channel for channel in config.channel if channel.limits.figures]
     for index, destination in enumerate(config.destination):
         place = ("destination", index)
         if "alerts" in destination.send and not limited:
-            what = "No channel has limits: alerts will tell of interruptions only."
+            what = "No channel has limits: alerts will tell of interruptions and faults only."
             yield (*place, "send"), what, "Write limits = { max = 75.0 } where the permit has one."
         if not destination.send:
             yield (*place, "send"), f"'{destination.id}' gets nothing.", 'Write send = ["windows"].'

@@ -12,6 +12,7 @@ import json
 import time
 from pathlib import Path
 
+from gateway import timekeeping
 from protocol.timeline import Timeline
 
 SLEEP_MAX_S = 1.0
@@ -40,6 +41,10 @@ class Clock:
     def trusted(self) -> bool:
         """Whether anybody may believe this time: a board without a battery may wake up in the past."""
         return self.now_ms() >= self.floor_ms
+
+    def kept(self) -> timekeeping.Kept | None:
+        """Whether a time server keeps it right; None for a simulated one, and where nobody says."""
+        return None if self.simulated else timekeeping.kernel()
 
     def now_ms(self) -> int:
         """Station time, Unix milliseconds."""

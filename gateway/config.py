@@ -2,6 +2,7 @@
 
     load(path) -> Config, or ConfigFaults with every Fault
     read(path) -> (Config or None, faults), never raises for anything a file can hold
+    parse(path, data): the same of bytes that are to stand there
 
 The steps: bytes -> TOML -> each table by its own model (so that one bad table hides no other) -> checks
 across tables and of the files they name. Settings are declared in config_model.py;
@@ -19,6 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gateway.config_cross import across
+from gateway.config_department_checks import commanded
+from gateway.config_limits import resolve
 from gateway.config_lines import Place, line_of, lines
 from gateway.config_links import ModbusRtu, ModbusTcp, SerialLink, TcpListen, TlsListen
 from gateway.config_model import (
@@ -33,12 +36,14 @@ from gateway.config_model import (
     Device,
     DeviceSource,
     DirectoryDestination,
+    Fees,
     FileDestination,
     FtpDestination,
     FtpsDestination,
     Gateway,
     HttpsDestination,
     MqttDestination,
+    NotifyDestination,
     Public,
     SftpDestination,
     Station,
@@ -60,6 +65,7 @@ __all__ = [
     "Device",
     "DeviceSource",
     "DirectoryDestination",
+    "Fees",
     "FileDestination",
     "FtpDestination",
     "FtpsDestination",
@@ -68,6 +74,7 @@ __all__ = [
     "ModbusRtu",
     "ModbusTcp",
     "MqttDestination",
+    "NotifyDestination",
     "Public",
     "SerialLink",
     "SftpDestination",
@@ -76,6 +83,7 @@ __all__ = [
     "TlsListen",
     "Witness",
     "load",
+    "parse",
     "read",
     "spoken",
 ]
@@ -104,6 +112,11 @@ def read(path: Path | str) -> tuple[Config | None, list[Fault]]:
         return None, [
             Fault(str(path), f"It cannot be read: {reason}.", "Give the path of a readable TOML file.")
         ]
+    return parse(path, data)
+
+
+def parse(path: Path, data: bytes) -> tuple[Config | None, list[Fault]]:
+    """read() of these bytes, as if they stood in `path`: relative paths in them begin beside it."""
     text, table, fault = _toml(path, data)
     if fault:
         return None, [fault]
@@ -155,7 +168,11 @@ class _Reader:
             parts[key] = self.one(model, self.table.get(key, {}), (key,))
         for key, model in ARRAYS.items():
             parts[key] = self.many(key, model)
+        for place, what, instead in [*resolve(parts)]:
+            self.fault(place, what, instead)
         for place, what, instead in across(self.table, parts, self.path.absolute().parent):
+            self.fault(place, what, instead)
+        for place, what, instead in commanded(self.table, parts):
             self.fault(place, what, instead)
         self.faults.sort(key=lambda fault: self._order(fault.where))
         if self.faults:

@@ -18,20 +18,25 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from gateway import config_camera
+from gateway.config_derived import faults
 from gateway.config_lines import Place
-from gateway.config_links import ModbusRtu, SerialLink, TcpListen, TlsListen
+from gateway.config_links import LinkFault, ModbusRtu, SerialLink, TcpListen, TlsListen
 from gateway.config_model import (
     BusSource,
     FileDestination,
     MqttDestination,
+    NotifyDestination,
     SftpDestination,
     TlsClient,
 )
+from gateway.config_notify import parse
 from gateway.config_types import credential, is_credential
 from protocol.merkle import EvidenceError
 from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
 Found = tuple[Place, str, str]
+_NAMES = (("device", "id"), ("bus", "id"), ("destination", "id"), ("channel", "symbol"), ("camera", "id"))
 WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
 MESSAGES_ONLY = {"readings": "Readings have", "status": "A status has"}  # what makes no files: documents.py
 SECRET_BYTES_MAX = 64_000
@@ -42,14 +47,21 @@ def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator
     """Every fault between tables and in the files they name."""
     yield from _unique(table)
     yield from _sources(table, parts["channel"])
+    yield from faults(parts["channel"], {str(item.get("symbol")) for _, item in _tables(table, "channel")})
     yield from _shared(parts)
     yield from _public(table, parts)
+    yield from _fees(table, parts["fees"])
     yield from _files(table, base)
+    yield from _web(table, parts["gateway"], base)
     for index, device in parts["device"].items():
         if isinstance(device.link, TlsListen):
             yield from _tls(("device", index, "link"), device.link)
     for index, destination in parts["destination"].items():
         yield from _destination(("destination", index), destination)
+    for index, camera in parts["camera"].items():
+        yield from config_camera.faults(index, camera)
+        if camera.ca_file and camera.ca_file.is_file():
+            yield from _authority(("camera", index, "ca_file"), camera.ca_file)
     if not table.get("channel"):
         yield ("channel",), "There is no channel, so there is nothing to measure.", "Add a [[channel]]."
 
@@ -64,7 +76,7 @@ def _tables(table: dict[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]
 
 
 def _unique(table: dict[str, Any]) -> Iterator[Found]:
-    for key, name in (("device", "id"), ("bus", "id"), ("destination", "id"), ("channel", "symbol")):
+    for key, name in _NAMES:
         seen: dict[str, int] = {}
         for index, item in _tables(table, key):
             value = item.get(name)
@@ -96,6 +108,9 @@ def _sources(table: dict[str, Any], channels: dict[int, Any]) -> Iterator[Found]
         if limits.max is not None and limits.min is not None and limits.min >= limits.max:
             what = f"The lower limit {limits.min:g} is not below the upper limit {limits.max:g}."
             yield ("channel", index, "limits"), what, "Write min smaller than max."
+        if channel.calibration.span == channel.calibration.zero:
+            what = f"Zero and span of its calibrations are both {channel.calibration.zero:g}."
+            yield ("channel", index, "calibration"), what, "Write two that differ, as zero = 7.0, span = 4.0."
 
 
 def _registers(place: Place, source: BusSource) -> Iterator[Found]:
@@ -152,6 +167,22 @@ def _public(table: dict[str, Any], parts: dict[str, Any]) -> Iterator[Found]:
             yield ("destination", index, "delay_min"), what, f"Write delay_min = {public.delay_min} here too."
 
 
+def _fees(table: dict[str, Any], fees: Any) -> Iterator[Found]:
+    """What fees are computed from is measured, and by a flow that is named."""
+    if fees is None:
+        return
+    known = [item["symbol"] for _, item in _tables(table, "channel") if isinstance(item.get("symbol"), str)]
+    there = f"Write symbols of channels: {', '.join(known) or 'none'}."
+    if fees.flow is not None and fees.flow not in known:
+        yield ("fees", "flow"), f"There is no channel '{fees.flow}' that measures the flow.", there
+    for symbol in fees.rates:
+        if symbol not in known:
+            yield ("fees", "rates"), f"There is no channel '{symbol}' to compute a fee from.", there
+    if fees.rates and fees.flow is None:
+        what = "Rates give no fee without the flow."
+        yield ("fees", "rates"), what, 'Write flow = "Flow", the symbol of its channel.'
+
+
 def _destination(place: Place, destination: Any) -> Iterator[Found]:
     for kind, what in MESSAGES_ONLY.items():
         if isinstance(destination, FileDestination) and kind in destination.send:
@@ -163,6 +194,13 @@ def _destination(place: Place, destination: Any) -> Iterator[Found]:
             both = "both a password_file and a key_file" if keys else "neither a password_file nor a key_file"
             what = f"There is {both}."
             yield (*place, "password_file"), what, 'Write one of them, as "gateway/keys/province.password".'
+    if isinstance(destination, NotifyDestination):
+        for kind in destination.send:
+            if kind != "alerts":
+                what = f"People are told of alerts, not of {kind}."
+                yield (*place, "send"), what, 'Write send = ["alerts"]; other kinds take the rest.'
+        if destination.ca_file and destination.ca_file.is_file():
+            yield from _authority((*place, "ca_file"), destination.ca_file)
     if isinstance(destination, MqttDestination):
         if bool(destination.user) != bool(destination.password_file):
             what = "user and password_file belong together."
@@ -185,11 +223,36 @@ def _tls_client(place: Place, settings: TlsClient) -> Iterator[Found]:
     if cert and key and cert.is_file() and key.is_file():
         yield from _pair((*place, "cert_file"), cert, key)
     if settings.ca_file and settings.ca_file.is_file():
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.ca_file)
-        except (OSError, ValueError):
-            what = f"{settings.ca_file} holds no certificates."
-            yield (*place, "ca_file"), what, "Put the PEM file there that the server's people gave you."
+        yield from _authority((*place, "ca_file"), settings.ca_file)
+
+
+def _web(table: dict[str, Any], gateway: Any, base: Path) -> Iterator[Found]:
+    """The page's certificate and its key, where they are given."""
+    place = ("gateway", "web")
+    given = table.get("gateway")
+    web = given.get("web") if isinstance(given, dict) else None
+    told: dict[str, Any] = web if isinstance(web, dict) else {}
+    for name, look in (("cert_file", _file), ("key_file", _secret)):
+        path = _path(told.get(name), base)
+        if path is not None:
+            yield from look((*place, name), path)
+    if gateway is None:
+        return
+    cert, key = gateway.web.cert_file, gateway.web.key_file
+    if bool(cert) != bool(key):
+        yield (*place, "cert_file"), "cert_file and key_file belong together.", "Write both, or none."
+    elif cert and gateway.web.tls is False:
+        yield (*place, "tls"), "There is a certificate, and tls = false.", "Leave one of them out."
+    if cert and key and cert.is_file() and key.is_file():
+        yield from _pair((*place, "cert_file"), cert, key)
+
+
+def _authority(place: Place, path: Path) -> Iterator[Found]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        what = f"{path} holds no certificates."
+        yield place, what, "Put the PEM file there that the server's people gave you."
 
 
 def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
@@ -198,9 +261,12 @@ def _files(table: dict[str, Any], base: Path) -> Iterator[Found]:
         ("destination", "key_file"): _secret,
         ("destination", "password_file"): _secret,
         ("destination", "token_file"): _secret,
+        ("destination", "url_file"): _address,
         ("destination", "host_key_file"): _file,
         ("destination", "ca_file"): _file,
         ("destination", "cert_file"): _file,
+        ("camera", "password_file"): _secret,
+        ("camera", "ca_file"): _file,
     }
     for (key, name), look in checks.items():
         for index, item in _tables(table, key):
@@ -281,6 +347,19 @@ def _secret(place: Place, path: Path) -> Iterator[Found]:
         yield place, f"The secret in {path} can be read by others.", f"Run: chmod 600 '{path}'"
 
 
+def _address(place: Place, path: Path) -> Iterator[Found]:
+    """A secret as above, whose first line says whom to notify; it is not shown."""
+    yield from _secret(place, path)
+    what, content = _content(path)
+    if not what:
+        try:
+            parse(content.decode().split("\n", 1)[0].rstrip("\r"))
+        except UnicodeDecodeError:
+            yield place, f"{path} holds no text.", "Write the address into its first line."
+        except LinkFault as fault:
+            yield place, f"The address in {path} cannot be used. {fault.what}", fault.instead
+
+
 def _link_key(place: Place, path: Path) -> Iterator[Found]:
     yield from _secret(place, path)
     what, content = _content(path)
@@ -309,6 +388,16 @@ def _pair(place: Place, cert: Path, key: Path) -> Iterator[Found]:
             f"its private key without a password in {names[1]}."
         )
         yield place, f"{cert} and {key} are not a certificate and its key.", instead
+
+
+def named_file(place: Place, path: Path, secret: bool = False) -> Iterator[Found]:
+    """What is wrong with a file that a setting names; one with a secret is nobody else's to read."""
+    return _secret(place, path) if secret else _file(place, path)
+
+
+def content(path: Path) -> bytes:
+    """What a file holds; b"" for one that named_file() has something to say about."""
+    return _content(path)[1]
 
 
 def _content(path: Path) -> tuple[str, bytes]:

@@ -14,9 +14,15 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
 from gateway import config_links as links
+from gateway.config_arithmetic import CHANNEL_UNIT, ChecksSection, Contacts, CorrectedSource, MassSource
+from gateway.config_base import PRINTABLE, Section, setting
+from gateway.config_calibration import Calibration
+from gateway.config_camera import Camera
+from gateway.config_department import Department, Sampler
+from gateway.config_permit import AlertSettings, LimitFiles, Limits
 from gateway.config_types import (
     BusLink,
     Code,
@@ -29,29 +35,20 @@ from gateway.config_types import (
     Layout,
     PostUrl,
     Range,
+    Rates,
+    RateTable,
+    Rules,
     Send,
+    States,
     Symbol,
     Symbols,
     Url,
     Word,
 )
+from gateway.config_web import Web
 from gateway.reports.layout import PRESETS
 
 RETENTION_DAYS_MIN = 60  # Thông tư 10/2021, Điều 39: the logger keeps at least the last 60 days
-PRINTABLE = r"^\P{C}*$"  # no control characters
-
-
-def setting(
-    description: str, default: Any = ..., *, unit: str = "", example: Any = None, **limits: Any
-) -> Any:
-    """One setting; `unit` is shown behind its limits, `example` when it is missing."""
-    extra: dict[str, Any] = {"unit": unit} if unit else {}
-    examples = None if example is None else [example]
-    return Field(default, description=description, examples=examples, json_schema_extra=extra, **limits)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # Station and gateway
@@ -78,13 +75,6 @@ class Station(Section):
         unit="degrees",
         example=[22.4856, 103.9707],
     )
-
-
-class Web(Section):
-    """`gateway.web`: the local page."""
-
-    host: Host = setting("Address the page listens on; 127.0.0.1 keeps it on this machine.", "127.0.0.1")
-    port: int = setting("Port of the page.", 8080, unit="(port)", ge=1, le=65535)
 
 
 class Gateway(Section):
@@ -134,6 +124,26 @@ class Public(Section):
     )
     title: str = setting(
         "Heading for people; empty for the station's name.", "", max_length=200, pattern=PRINTABLE
+    )
+
+
+class Fees(Section):
+    """`[fees]`: what the quarterly declaration of the fee on wastewater or emissions is computed from."""
+
+    flow: Symbol | None = setting(
+        "Symbol of the channel that measures what is discharged: a flow, or a meter's increase.",
+        None,
+        example="Flow",
+    )
+    monitored: bool = setting(
+        "The fee follows what is measured; false where the decree takes its flat figure, without monitoring.",
+        True,
+    )
+    rates: Rates = setting(
+        "What a kilogram costs, by symbol of a channel, as the decree gives it; none is built in.",
+        RateTable(),
+        unit="đ/kg",
+        example="{ COD = 2000, TSS = 2400 }",
     )
 
 
@@ -193,38 +203,54 @@ with warnings.catch_warnings():
         phase_ms: int = setting("Shift of the poll on the clock's grid.", 0, unit="ms", ge=0, le=3_599_999)
 
 
+SOURCE_KEYS = ("device", "bus", "corrects", "mass_of")
+"""By which a source is known for what it is: exactly one of them stands in it."""
+
+
 def _source_tag(value: Any) -> str | None:
-    if isinstance(value, dict) and ("device" in value) != ("bus" in value):
-        return "device" if "device" in value else "bus"
-    return None
+    keys = [key for key in SOURCE_KEYS if key in value] if isinstance(value, dict) else []
+    return keys[0] if len(keys) == 1 else None
 
 
 Source = Annotated[
-    Annotated[DeviceSource, Tag("device")] | Annotated[BusSource, Tag("bus")],
+    Annotated[DeviceSource, Tag("device")]
+    | Annotated[BusSource, Tag("bus")]
+    | Annotated[CorrectedSource, Tag("corrects")]
+    | Annotated[MassSource, Tag("mass_of")],
     Discriminator(
         _source_tag,
         custom_error_type="said",
         custom_error_message="{what}",
         custom_error_context={
-            "what": "A source names either a device or a bus.",
-            "instead": 'Write { device = "st-01", quantity = "cod" } or { bus = "tank", ... }.',
+            "what": "A source names either a device or a bus. (Or the channel that this one is made of.)",
+            "instead": 'Write { device = "st-01", quantity = "cod" } or { bus = "tank", ... }; '
+            'or { corrects = "SO2m", ... }, { mass_of = "SO2", flow = "Flow" }.',
         },
     ),
 ]
 
 
-class Limits(Section):
-    """`limits = { max, min, basis }`: what the permit allows."""
+class Qal3(Section):
+    """`qal3 = { s_zero, s_span, ... }`: how the zero and span checks of its instrument are judged."""
 
-    max: float | None = setting(
-        "Highest value allowed.", None, unit="(in the channel's unit)", ge=-1e12, le=1e12
+    s_zero: float | None = setting(
+        "Standard deviation at zero, s_AMS, of its certificate (QAL1).",
+        None,
+        unit="(in the channel's unit)",
+        ge=1e-12,
+        le=1e12,
     )
-    min: float | None = setting(
-        "Lowest value allowed.", None, unit="(in the channel's unit)", ge=-1e12, le=1e12
+    s_span: float | None = setting(
+        "Standard deviation at span, s_AMS, of its certificate (QAL1).",
+        None,
+        unit="(in the channel's unit)",
+        ge=1e-12,
+        le=1e12,
     )
-    basis: str = setting(
-        "The rule it comes from.", "", example="QCVN 40:2011 A", max_length=200, pattern=PRINTABLE
-    )
+    hx: float = setting("Sum beyond which a drift is found.", 2.85, unit="(x s)", ge=0.01, le=1000)
+    kx: float = setting("What each check takes off a drift's sum.", 0.501, unit="(x s)", ge=0, le=1000)
+    hs: float = setting("Sum beyond which precision is lost.", 6.90, unit="(x s²)", ge=0.01, le=1000)
+    ks: float = setting("What each check takes off precision's sum.", 1.85, unit="(x s²)", ge=0, le=1000)
 
 
 class Channel(Section):
@@ -243,6 +269,32 @@ class Channel(Section):
     unit_when_none: Word = setting(
         "What the file says where the unit is empty. '-' keeps a fault flag visible to the receiver.", ""
     )
+    average: Literal["mean", "vector", "total", "last"] = setting(
+        "What a window's value is: the mean; the mean direction (degrees); a meter's increase; the newest "
+        "state.",
+        "mean",
+    )
+    rollover: float | None = setting(
+        "What a meter counts up to before it begins again at 0.", None, unit=CHANNEL_UNIT, ge=1e-12, le=1e15
+    )
+    update_s: int | None = setting(
+        "How often the instrument has a new value, where that is less often than it is read.",
+        None,
+        unit="seconds",
+        ge=1,
+        le=86_400,
+    )
+    checks: ChecksSection = setting("Rules by which its readings are flagged.", ChecksSection())
+    busy: Contacts = setting("Contacts that say that it is calibrated or maintained.", Contacts())
+    contact: Literal["", "door", "mains"] = setting(
+        "What its instrument's contact says while it is 1: the door is open, the mains are lost.", ""
+    )
+    calibrate_days: int | None = setting(
+        "How often it has to be calibrated; an alert when it was not.", None, unit="days", ge=1, le=3650
+    )
+    calibration: Calibration = setting("What its calibrations are held against.", Calibration())
+    sent: bool = setting("Whether it stands in the provincial file.", True)
+    qal3: Qal3 = setting("How its zero and span checks are judged (EN 14181).", Qal3())
 
 
 # Where documents go
@@ -260,11 +312,14 @@ class FileDestination(DestinationBase):
     layout: Layout = setting("Folder template, or a preset's name.", PRESETS["default"])
 
 
-class ServerSettings(Section):
+class ServerTimes(Section):
     connect_timeout_s: float = setting("How long connecting may take.", 10.0, unit="seconds", ge=0.1, le=300)
     timeout_s: float = setting(
         "How long the server may take to confirm.", 30.0, unit="seconds", ge=0.1, le=600
     )
+
+
+class ServerSettings(ServerTimes):
     keepalive_s: int = setting(
         "Silence after which the connection is tested.", 15, unit="seconds", ge=1, le=3600
     )
@@ -373,12 +428,35 @@ class MqttDestination(DestinationBase, ServerSettings, TlsClient):
     in_flight_max: int = setting("Messages unconfirmed at once.", 64, unit="messages", ge=1, le=1000)
 
 
+class NotifyDestination(DestinationBase, ServerTimes):
+    """`kind = "notify"`: people, by e-mail or through a webhook."""
+
+    kind: Literal["notify"] = setting("People.")
+    send: Send = setting("What they are told: alerts.", ("alerts",), example=["alerts"])
+    url_file: FilePath = setting(
+        "File with the address: mailtos://, jsons:// or forms:// (config_notify.py).",
+        example="gateway/keys/people.url",
+    )
+    ca_file: FilePath | None = setting("Certificates that may have signed the server's (PEM).", None)
+    lang: Literal["vi", "en"] = setting("Language of the messages.", "vi")
+    least_s: int = setting(
+        "At most one message in so long; what comes meanwhile is joined into the next.",
+        60,
+        unit="seconds",
+        ge=0,
+        le=600,
+    )
+    rules: Rules = setting("Rules of alerts that are told; empty for all.", (), example=["limit"])
+    states: States = setting("States that are told; empty for all.", (), example=["raised", "escalated"])
+
+
 DESTINATION_KINDS = {
     "sftp": SftpDestination,
     "ftp": FtpDestination,
     "ftps": FtpsDestination,
     "mqtt": MqttDestination,
     "https": HttpsDestination,
+    "notify": NotifyDestination,
     "directory": DirectoryDestination,
 }
 Destination = (
@@ -387,6 +465,7 @@ Destination = (
     | FtpsDestination
     | MqttDestination
     | HttpsDestination
+    | NotifyDestination
     | DirectoryDestination
 )
 
@@ -401,8 +480,24 @@ class Witness(Section):
     )
 
 
-SINGLE = {"station": Station, "gateway": Gateway, "public": Public}
-ARRAYS = {"device": Device, "bus": Bus, "channel": Channel, "destination": Destination, "witness": Witness}
+SINGLE = {
+    "station": Station,
+    "gateway": Gateway,
+    "public": Public,
+    "limits": LimitFiles,
+    "alerts": AlertSettings,
+    "fees": Fees,
+    "department": Department,
+    "sampler": Sampler,
+}
+ARRAYS = {
+    "device": Device,
+    "bus": Bus,
+    "channel": Channel,
+    "destination": Destination,
+    "witness": Witness,
+    "camera": Camera,
+}
 
 
 class Config(Section):
@@ -411,10 +506,16 @@ class Config(Section):
     station: Station
     gateway: Gateway
     public: Public = Public()
+    limits: LimitFiles = LimitFiles()
+    alerts: AlertSettings = AlertSettings()
+    fees: Fees = Fees()
+    department: Department = Department()
+    sampler: Sampler = Sampler()
     device: tuple[Device, ...] = ()
     bus: tuple[Bus, ...] = ()
     channel: tuple[Channel, ...] = ()
     destination: tuple[Destination, ...] = ()
     witness: tuple[Witness, ...] = ()
+    camera: tuple[Camera, ...] = ()
     path: Path  # the file it was read from
     fingerprint: str  # sha256 of that file's bytes, hex

@@ -15,11 +15,17 @@ from pydantic import PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from gateway import config_links as links
+from gateway.limits.choose import COMPARED
+from gateway.reports.alert_words import RULES as RULE_WORDS
+from gateway.reports.alert_words import STATES as STATE_WORDS
 from gateway.reports.layout import PRESETS, layout_fault
 
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 CREDENTIAL = "credential:"
 SEND_KINDS = ("windows", "hours", "alerts", "events", "checkpoints", "status", "readings", "public")
+
+ALERT_RULES, ALERT_STATES = tuple(RULE_WORDS), tuple(STATE_WORDS)
+"""What notifications can be chosen by; "limit" and "near" of whatever span."""
 
 
 def said(what: str, instead: str) -> PydanticCustomError:
@@ -183,6 +189,12 @@ def _send(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _ids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise said("This is a list of ids.", 'Write it as ["province"], or [] for none.')
+    return tuple(dict.fromkeys(_id(each) for each in value))
+
+
 def _symbols(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise said("Channels are a list of symbols.", 'Write it as ["COD", "pH"], or [] for none.')
@@ -190,6 +202,61 @@ def _symbols(value: Any) -> tuple[str, ...]:
     if len(set(symbols)) != len(symbols):
         raise said("A channel is named twice.", "Name each once.")
     return symbols
+
+
+def _compare(value: Any) -> tuple[str, ...]:
+    known = f"Write a list of {', '.join(COMPARED)}."
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
+        raise said("What is compared is a list of words.", known)
+    for word in value:
+        if word not in COMPARED:
+            raise said(f"'{word}' is nothing that can be compared.", known)
+    if len(set(value)) != len(value):
+        raise said("Something to compare is named twice.", "Name each once.")
+    return tuple(value)
+
+
+def _file_paths(value: Any, info: ValidationInfo) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise said("Files are a list of paths.", 'Write it as ["permit.toml"].')
+    return tuple(_path(each, info) for each in value)
+
+
+def _chosen(known: tuple[str, ...], what: str) -> Any:
+    """A list of some of the words in `known`, each once; `what` they are, as a sentence says it."""
+    instead = f"Write a list of {', '.join(known)}; [] for all."
+
+    def checked(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise said(f"This is no list of {what}.", instead)
+        for word in value:
+            if word not in known:
+                raise said(f"'{word}' is none of the {what}.", instead)
+        if len(set(value)) != len(value):
+            raise said(f"One of the {what} is named twice.", "Name each once.")
+        return tuple(value)
+
+    return checked
+
+
+RATE_MAX = 1e9
+"""đ/kg: mercury, the dearest, has 20 million."""
+
+
+class RateTable(dict[str, float]):
+    """đ/kg by the symbol of a channel."""
+
+
+def _rates(value: Any) -> RateTable:
+    """What a kilogram costs, by the symbol of a channel."""
+    instead = "Write a table of symbols and đ/kg as the decree gives them, for example { COD = 2000 }."
+    if not isinstance(value, dict):
+        raise said("Rates are a table.", instead)
+    for symbol, rate in value.items():
+        _symbol(symbol)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= RATE_MAX:
+            raise said(f"{rate!r} is no rate of '{symbol}': it is from 0 to {RATE_MAX:,.0f} đ/kg.", instead)
+    return RateTable({symbol: float(rate) for symbol, rate in value.items()})
 
 
 def _coordinates(value: Any) -> tuple[float, float]:
@@ -209,6 +276,7 @@ def _typed(check: Any, schema: Any = str) -> PlainValidator:
 
 Code = Annotated[str, _typed(_code)]
 Id = Annotated[str, _typed(_id)]
+Ids = Annotated[tuple[str, ...], _typed(_ids, list[str])]
 Word = Annotated[str, _typed(_word)]
 Symbol = Annotated[str, _typed(_symbol)]
 Host = Annotated[str, _typed(_host)]
@@ -221,5 +289,10 @@ DeviceLink = Annotated[links.SerialLink | links.TcpListen | links.TlsListen, _ty
 BusLink = Annotated[links.ModbusTcp | links.ModbusRtu, _typed(_link(links.bus_link))]
 Layout = Annotated[str, _typed(_layout)]
 Send = Annotated[tuple[str, ...], _typed(_send, list[str])]
+Rules = Annotated[tuple[str, ...], _typed(_chosen(ALERT_RULES, "rules of alerts"), list[str])]
+States = Annotated[tuple[str, ...], _typed(_chosen(ALERT_STATES, "states of alerts"), list[str])]
 Symbols = Annotated[tuple[str, ...], _typed(_symbols, list[str])]
+Compare = Annotated[tuple[str, ...], _typed(_compare, list[str])]
+FilePaths = Annotated[tuple[Path, ...], _typed(_file_paths, list[str])]
+Rates = Annotated[RateTable, _typed(_rates, dict[str, float])]
 Coordinates = Annotated[tuple[float, float], _typed(_coordinates, list[float])]

@@ -27,10 +27,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config import FileDestination, HttpsDestination, MqttDestination
+from gateway.config import FileDestination, HttpsDestination, MqttDestination, NotifyDestination
 from gateway.public import public_message
 from gateway.reports import message, provincial
-from gateway.reports.layout import stamp
+from gateway.reports.layout import named_after, stamp
 from gateway.windows import OFF
 
 if TYPE_CHECKING:
@@ -118,11 +118,9 @@ def hour_drafts(config: Config, hours: Sequence[Window], checkpoint: bytes = b""
     """One hour of all channels, in one revision (gateway/hours.py)."""
     stamped_ms, revision = message.label(config, hours[0]), hours[0].revision
     body = message.window_message(config, hours, revision, checkpoint, "hours")
-    # due_after_ms() counts from the end of a window, so at_ms is one window's length before it, where the
-    # label names starts
-    at_ms = hours[0].end_ms
-    if config.gateway.label == "start":
-        at_ms -= config.gateway.window_minutes * 60_000
+    # due_after_ms() counts from the label of the hour's last window
+    end_ms = hours[0].end_ms
+    at_ms = named_after(config.gateway.label, end_ms - config.gateway.window_minutes * 60_000, end_ms)
     name = f"{stamp(stamped_ms)}/{revision}"
     file = b"" if all(hour.reason == OFF for hour in hours) else body
     return _drafts(config, Told("hours", name, at_ms, stamped_ms, body, f"hour-{revision}.json", file))
@@ -135,7 +133,19 @@ def entry_drafts(config: Config, send: str, index: int, leaf: bytes, at_ms: int,
     kind = message.TOPIC_KINDS[send]
     name = f"{index}-{leaf[:4].hex()}"
     body = message.entry_message(config, send, name, at_ms, told)
-    return _drafts(config, Told(send, name, at_ms, at_ms, body, f"{kind}-{index}.json", body))
+    drafts = _drafts(config, Told(send, name, at_ms, at_ms, body, f"{kind}-{index}.json", body))
+    unasked = {each.id for each in config.destination if not _asks(each, told)}
+    return [draft for draft in drafts if draft.destination not in unasked]
+
+
+def _asks(destination: Destination, told: dict) -> bool:
+    """Whether people want to hear of this alert: `rules` and `states` of a notify destination."""
+    if not isinstance(destination, NotifyDestination):
+        return True
+    rule, states = str(told.get("rule", "")), destination.states
+    kind = rule.partition(" ")[0] if rule.startswith(("limit ", "near ")) else rule
+    wanted = not destination.rules or rule in destination.rules or kind in destination.rules
+    return wanted and (not states or told.get("state") in states)
 
 
 def status_drafts(config: Config, at_ms: int, status: dict, checkpoint: bytes = b"") -> list[Draft]:
@@ -207,7 +217,7 @@ def _side_stem(station: Station, at_ms: int) -> str:
 
 def _name(config: Config, destination: Destination, kind: str, name: str) -> str:
     """What a message goes by: a broker's topic, or its own id where each is a request of its own."""
-    if isinstance(destination, HttpsDestination):
+    if isinstance(destination, HttpsDestination | NotifyDestination):
         return message.message_id(config, kind, name)
     prefix = destination.topic_prefix if isinstance(destination, MqttDestination) else "quantrac"
     return message.topic(config, kind, prefix)

@@ -7,6 +7,7 @@
      +- CommandError        retry: no      who: who commanded     this one cannot be sent: correct it
      |   +- NotConnected    retry: soon    who: operator          nothing was sent
      |   +- NoAnswer        retry: no      who: who commanded     nobody knows whether it was done: ask first
+     +- PeopleError         retry: no      who: administrator     who may log in cannot be read, or changed so
      +- DestinationError
          +- Unreachable     retry: soon    who: nobody at first   network, server down, server full
          +- Refused         retry: slowly  who: operator          password, host key, permission
@@ -73,6 +74,13 @@ class CommandError(GatewayError):
 
     retry = "no"
     who = "whoever commanded"
+
+
+class PeopleError(GatewayError):
+    """The list of people cannot be read, or not be changed as somebody asked."""
+
+    retry = "no"
+    who = "administrator"
 
 
 class NotConnected(CommandError):

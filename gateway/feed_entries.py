@@ -24,7 +24,7 @@ from gateway.feed import Source
 from gateway.journal.kinds import CALIBRATION, COMMAND, EVENT, LOG
 from gateway.journal.reader import WINDOW_COLUMNS, Reader, Stored
 from gateway.reports import provincial
-from gateway.reports.layout import stamp
+from gateway.reports.layout import named_after, stamp
 from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from protocol import cbor
@@ -35,6 +35,12 @@ AT_ONCE = 256
 KINDS = {EVENT: "event", LOG: "log", COMMAND: "command", CALIBRATION: "calibration"}
 RECEIPT = "/api/v1/receipt/{symbol}/{stamp}?revision={revision}"
 _END = "SELECT end_ms FROM window WHERE start_ms = ? AND symbol = ? AND revision = ?"
+_WITHIN = (
+    "SELECT start_ms, revision, value FROM window WHERE start_ms >= ? AND start_ms < ? AND symbol = ? "
+    "AND idx < ? AND status = '00' AND value IS NOT NULL ORDER BY start_ms, revision"
+)
+RECEIPTS_MAX = 12
+"""Windows of an hour or a day whose receipts an alert names: those that are the furthest out."""
 INTEGER_MAX = 1 << 63
 """Beyond it an integer is told in quotes."""
 
@@ -96,11 +102,8 @@ class AlertSource(_Entries):
                 "entry": entry.idx,
                 **_head(alert.rule, alert.symbol, alert.said, alert.since_ms),
                 "basis": alert.basis,
-                "windows": [
-                    self._window(reader, cause.symbol, cause.start_ms, cause.revision)
-                    | {"value": cause.value, "limit": cause.limit}
-                    for cause in alert.windows
-                ],
+                **({"by": alert.by, "note": alert.note} if alert.by else {}),
+                "windows": [self._cause(reader, cause, entry.idx) for cause in alert.windows],
             }
         if lasting := interruptions.parse(entry.body):
             kind, name = lasting.what
@@ -113,6 +116,21 @@ class AlertSource(_Entries):
                 "windows": list(self._shown(reader, lasting)) if kind == interruptions.CHANNEL else [],
             }  # fmt: skip
         return None
+
+    def _cause(self, reader: Reader, cause: alerts.Cause, before: int) -> dict[str, Any]:
+        """A window with its receipt; or a mean, with those of the windows that are the furthest out in it."""
+        shown = {"value": cause.value, "limit": cause.limit}
+        if not cause.span_ms:
+            return self._window(reader, cause.symbol, cause.start_ms, cause.revision) | shown
+        rows = reader.rows(_WITHIN, cause.start_ms, cause.start_ms + cause.span_ms, cause.symbol, before)
+        newest = {start_ms: (value, start_ms, revision) for start_ms, revision, value in rows}
+        above = cause.limit is None or cause.value >= cause.limit
+        most = sorted(newest.values(), reverse=above)[:RECEIPTS_MAX]
+        receipts = [self._window(reader, cause.symbol, start, rev)["receipt"] for _, start, rev in most]
+        return {
+            "symbol": cause.symbol, "start": rfc3339(cause.start_ms), "start_ms": cause.start_ms,
+            "revision": cause.revision, "span_min": cause.span_ms // 60_000, **shown, "receipts": receipts,
+        }  # fmt: skip
 
     def _shown(self, reader: Reader, lasting: interruptions.Interruption) -> Iterator[dict[str, Any]]:
         """The windows by which an interruption of a channel began, or that by which it ended."""
@@ -131,10 +149,9 @@ class AlertSource(_Entries):
         return float(provincial.number(window.value, decimals[window.symbol]))
 
     def _window(self, reader: Reader, symbol: str, start_ms: int, revision: int) -> dict[str, Any]:
-        label_ms = start_ms
-        if self._config.gateway.label == "end":
-            for (end_ms,) in reader.rows(_END, start_ms, symbol, revision):
-                label_ms = end_ms  # by the length that windows had then
+        rows = reader.rows(_END, start_ms, symbol, revision)
+        end_ms = rows[0][0] if rows else start_ms  # by the length that windows had then
+        label_ms = named_after(self._config.gateway.label, start_ms, end_ms)
         receipt = RECEIPT.format(symbol=quote(symbol, safe=""), stamp=stamp(label_ms), revision=revision)
         return {
             "symbol": symbol, "start": rfc3339(start_ms), "start_ms": start_ms, "revision": revision,

@@ -7,8 +7,6 @@ Rule 2: secrets go into files of mode 0600 in a folder of mode 0700; what a pers
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import secrets
 import textwrap
@@ -16,13 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import ConfigFaults, Fault
+from gateway.people import accounts, passwords
+from gateway.people.accounts import Account, People, encode
 from gateway.reports.layout import PRESETS
 
-# scrypt's parameters: 16 MiB and some 50 ms on a Raspberry Pi (RFC 7914 recommends r = 8, p = 1).
-SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 14, 8, 1
-PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are read as another
-PASSWORD_GROUPS = 4  # of 4 letters: 79 bits
-
+OPERATOR = "operator"
+"""The name of the account that is made, and its role."""
 DEVICE = "st-01"
 
 TEMPLATE = """\
@@ -46,6 +43,8 @@ retention_days = 400              # how long readings are kept, days; never belo
 grace_s = 120                     # how long a window waits for readings still under way, seconds
 label = "end"                     # a window is named after its "end" or its "start"
 web = {{ host = "127.0.0.1", port = 8080 }}   # the local page; 127.0.0.1 keeps it on this machine
+#   On another address it speaks HTTPS, with cert_file and key_file or a certificate made at the first start
+#   (tls = false: not), and shows nothing without a log-in (anonymous = "viewer": whoever is there may look).
 
 # A station device with our firmware. Its link key is in {key} (mode 0600): give the device the same.
 [[device]]
@@ -53,6 +52,13 @@ id = "{device}"
 link = "serial:/dev/ttyACM0?baud=115200"      # or "tcp-listen://127.0.0.1:7311"; over a network, with TLS:
 #      "tls-listen://0.0.0.0:7312?cert=gateway/keys/tls.crt&key=gateway/keys/tls.key"
 key_file = "{key}"
+
+# Regulations and permits in files of your own, in the form of those in gateway/limits:
+# [limits]
+# files = ["permit.toml"]
+
+# [alerts]
+# escalate_min = 60               # an alert that nobody acknowledged for so long is escalated; 0 for never
 
 # Instruments wired to the gateway itself.
 # [[bus]]
@@ -69,7 +75,27 @@ unit = "mg/l"                     # "" for none
 decimals = 4                      # in the provincial file
 source = {{ device = "{device}", quantity = "cod" }}
 # limits = {{ max = 75.0, basis = "QCVN 40:2011 A" }}       # what the permit allows; also min
-# plausible = [0.0, 1000.0]       # beyond it a reading is OUT_OF_RANGE
+#   or a row of a regulation, and of it the permit's own max and min:
+#   limits = {{ rule = "QCVN 40:2011", column = "A", kq = 0.9, kf = 1.1 }}   # Cmax = C x Kq x Kf; kp, kv
+#   size = "20 t/h or more" where the rule has some; parameter = "NH4" where the channel is called otherwise
+#   compare = ["window"]: also "hour", "day", where the rule names no span; warn_share = 0.8: warned beyond so
+#   much of the limit; clear_share = 0.95: an alert ends below so much of what was exceeded; 1 for neither
+# plausible = [0.0, 1000.0]       # what the instrument can show: beyond it a reading is OUT_OF_RANGE
+# update_s = 1800                 # the analyser has a new value so often, however often it is read
+# contact = "door"                # a channel of a contact: "door" or "mains", an alert while it is 1
+# calibrate_days = 90             # an alert when it was not calibrated for so long
+# calibration = {{ zero_drift_max = 1.5, span_drift_max = 3.0 }}   # what drift since the calibration before
+#                                 is held against, in its unit; also zero = 0.0, span = 100.0: taken there
+# sent = true                     # false: measured, kept and shown, but not in the provincial file
+# qal3 = {{ s_zero = 0.5, s_span = 1.0 }}   # of its certificate, for zero and span checks (EN 14181);
+#                                 also hx = 2.85, kx = 0.501, hs = 6.90, ks = 1.85
+#   busy = {{ calibrating = "K1", maintenance = "K2" }}: channels of contacts that say so while they are 1
+#
+# Rules by which readings are flagged: kept, and not in the mean. In the channel's unit.
+# checks = {{ plausible = [0.0, 800.0], rate_per_min = 50.0, spike = 100.0, stuck_min = 120 }}
+#   plausible: what this water or gas can be; rate_per_min: the fastest change; spike: away from both
+#   neighbours; stuck_min: minutes without any change (beyond resolution = 0.1); negative_min = -0.5: below
+#   it a concentration is negative
 
 [[channel]]
 symbol = "pH"
@@ -88,6 +114,13 @@ plausible = [0.0, 14.0]
 #   table: coil | discrete | input | holding; register: as sent on the wire (40001 printed is 0)
 #   type: int16 | uint16 | int32 | uint32 | float32 | float64; word_order: ABCD (default) | CDAB | BADC | DCBA
 #   scale = 1.0, offset = 0.0: number x scale + offset; phase_ms = 0: shift of the poll on the clock's grid
+# average = "mean"                # what a window's value is: mean | vector | total | last
+#   vector: wind direction; total: a meter's increase (rollover = 1e6: it counts up to that); last: a state
+#
+# Channels made of others, for stacks: at 25 oC, 760 mmHg, dry, at the rule's oxygen; and loads in kg/h.
+#   source = {{ corrects = "SO2m", oxygen = "O2", oxygen_reference = 7.0, temperature = "T", pressure = "P" }}
+#   each only where it is measured; also moisture = "H2O", and oxygen_is_wet = true where it is
+#   source = {{ mass_of = "SO2", flow = "Flow" }}
 
 # Where documents go. A setting that ends in _file names a file (mode 0600 for secrets), or "credential:NAME"
 # for one that systemd hands to the service (LoadCredential=NAME:FILE in its unit).
@@ -95,7 +128,7 @@ plausible = [0.0, 14.0]
 # A local folder with the same files as the department gets. Put the department's server below it.
 [[destination]]
 id = "local"
-kind = "directory"                # directory | sftp | ftps | ftp | mqtt | https
+kind = "directory"                # directory | sftp | ftps | ftp | mqtt | https | notify
 path = "sent"
 layout = "default"                # a preset or a template
 #         {presets}
@@ -157,11 +190,64 @@ send = ["windows"]                # windows hours alerts events checkpoints; mqt
 # delay_min = 60                  # nothing goes there before it is that old; 0 for at once
 # send = ["windows"]
 
+# People, told of alerts by e-mail or through a webhook. The file holds one line, the address:
+#   mailtos://USER:PASSWORD@HOST:587/?from=A@EXAMPLE.VN&to=B@EXAMPLE.VN,C@EXAMPLE.VN   or   jsons://HOST/PATH
+# [[destination]]
+# id = "people"
+# kind = "notify"
+# url_file = "gateway/keys/people.url"
+# lang = "vi"                     # vi | en
+# least_s = 60                    # at most one message in so long; what comes meanwhile is joined, seconds
+# rules = []                      # ["limit", "near", "instrument fault"]: of these alerts only
+# states = []                     # ["raised", "escalated"]: only these; also acknowledged, cleared, past
+# send = ["alerts"]
+
 # What anybody may see: /public.json and /public.csv of the page, and what goes where send = ["public"].
 # [public]
 # channels = ["COD", "pH"]        # only those that you and the department agreed on; none by default
 # delay_min = 0                   # how long ago a window must have ended to be shown, minutes
 # title = ""                      # heading for people; empty for the station's name
+
+# What the quarterly declaration of the fee on wastewater or emissions is computed from.
+# [fees]
+# flow = "Flow"                   # the channel of what is discharged: a flow, or a meter's increase
+# monitored = true                # false where the decree takes its flat figure, without monitoring
+# rates = {{ COD = 2000 }}          # what a kilogram costs, đ/kg: look it up in the decree
+
+# The department's commands: take a sample, send a range again, say how you are. They are signed; the key is
+# pinned here at commissioning, from the department's own hand.
+# [department]
+# key_file = "gateway/keys/department.vkey"          # its verifier key, one line; several: one a line
+# via = "national"                # the mqtt destination whose broker brings them (topic .../command), and/or
+# url = "https://dept.example.vn/station"            # asked for them: GET URL/commands, POST URL/results
+# token_file = "gateway/keys/department.token"       # for url; also ca_file, cert_file and cert_key_file
+# poll_s = 30                     # how often url is asked, seconds
+# tolerance_s = 60                # how far ahead of our clock a command may be issued, seconds
+# resend_to = ["local"]           # destinations that get documents again when the department asks
+
+# What draws samples: a station device with an output of kind sampler, or a coil of a Modbus unit.
+# [sampler]
+# device = "st-01"                # or: bus = "tank", unit = 1, coil = 0
+#   feedback_input = 0 (a discrete input of that unit) or feedback_channel = "Full" (a channel that becomes 1)
+# feedback_s = 120                # how long after its begin a bottle may take to be reported filled, seconds
+# seconds = 10.0                  # how long the coil is on for a bottle
+# bottles = 24                    # in the carousel
+# per_day = 4                     # bottles a day at most because a limit is exceeded; 0 for none
+
+# A picture when an alert is raised, when a sample is taken, every so many minutes.
+# [[camera]]
+# id = "gate"
+# kind = "http"                   # http: a snapshot's address; onvif: its device service; rtsp: needs ffmpeg
+# url = "http://192.168.1.64/snapshot.jpg"
+# user = "viewer"                 # with password_file; of an account that may have pictures and nothing else
+# password_file = "gateway/keys/gate.password"
+# ca_file = "gateway/keys/gate.ca"                   # with https: who signed its certificate, or itself
+# timeout_s = 15.0                # how long a picture may take, seconds
+# every_minutes = 0               # 0 for never
+# on_alert = true
+# on_sample = true
+# keep_days = 60                  # how long its pictures are kept,
+# keep_mb = 1000                  # and how much room they take at the most
 
 # Someone outside who keeps our checkpoints.
 # [[witness]]
@@ -183,57 +269,26 @@ def init(folder: Path | str) -> Made:
     folder = Path(folder)
     config = folder / "config.toml"
     keys = folder / "gateway" / "keys"
-    link, operator = keys / f"{DEVICE}.link", keys / "operator.scrypt"
-    there = [path for path in (config, link, operator) if path.exists() or path.is_symlink()]
+    link, people = keys / f"{DEVICE}.link", accounts.path_of(folder / "gateway")
+    there = [path for path in (config, link, people) if path.exists() or path.is_symlink()]
     if there:
         instead = "Give another folder, or move it away first; nothing was changed."
         raise ConfigFaults(folder, [Fault(str(path), "This exists already.", instead) for path in there])
-    password = "-".join(
-        "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(4)) for _ in range(PASSWORD_GROUPS)
-    )
+    password = passwords.generated()
+    operator = Account(OPERATOR, OPERATOR, passwords.hashed(password))
     presets = "\n#         ".join(textwrap.wrap(" | ".join(PRESETS), 90, break_on_hyphens=False))
     text = TEMPLATE.format(path=config, device=DEVICE, key=link.relative_to(folder), presets=presets)
     try:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(link, secrets.token_hex(32) + "\n")
-        _write(operator, hash_password(password) + "\n")
+        _write(people, encode(People({OPERATOR: operator}, "quantrac gateway init")).decode())
         _write(config, text, mode=0o644)
     except OSError as error:
         what = f"The configuration cannot be written: {error.strerror or error}."
         raise ConfigFaults(
             folder, [Fault(str(error.filename or folder), what, "Give a folder of yours.")]
         ) from error
-    return Made(config, [config, link, operator], [f"Operator password (shown only now): {password}"])
-
-
-def hash_password(password: str, salt: bytes | None = None) -> str:
-    """scrypt$n$r$p$salt$hash, the last two in base64: what is kept of a password."""
-    salt = secrets.token_bytes(16) if salt is None else salt
-    key = hashlib.scrypt(password.encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=32)
-    coded = [base64.b64encode(part).decode() for part in (salt, key)]
-    return "$".join(["scrypt", str(SCRYPT_N), str(SCRYPT_R), str(SCRYPT_P), *coded])
-
-
-def password_matches(password: str, stored: str) -> bool:
-    """Whether `stored`, a line of hash_password(), is that of this password. False for any other text."""
-    try:
-        name, n, r, p, salt, key = stored.strip().split("$")
-        cost, width, lanes = int(n), int(r), int(p)
-        if name != "scrypt" or cost > 1 << 17 or width > 16 or lanes > 4:
-            return False
-        wanted = base64.b64decode(key, validate=True)
-        made = hashlib.scrypt(
-            password.encode(),
-            salt=base64.b64decode(salt, validate=True),
-            n=cost,
-            r=width,
-            p=lanes,
-            maxmem=1 << 28,
-            dklen=len(wanted),
-        )
-    except ValueError:
-        return False
-    return secrets.compare_digest(made, wanted)
+    return Made(config, [config, link, people], [f"Operator password (shown only now): {password}"])
 
 
 def _write(path: Path, text: str, mode: int = 0o600) -> None:

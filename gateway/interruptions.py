@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway import flags
 from gateway.windows import OFF
 from protocol import cbor
 from protocol import quality as q
@@ -47,6 +48,12 @@ CAUSES = {
     q.TIME_UNTRUSTED: "the device does not know the time",
     q.NO_DATA: "no readings arrived",
     q.COVERAGE: "too few good readings",
+    flags.IMPLAUSIBLE: "values that this medium cannot have",
+    flags.RATE: "values that change faster than the medium can",
+    flags.SPIKE: "spikes",
+    flags.STUCK: "the value does not change",
+    flags.NEGATIVE: "values below zero",
+    flags.UNSUPPORTED: "what it is corrected with is missing",
 }
 
 

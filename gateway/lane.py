@@ -11,7 +11,7 @@ Times are Unix milliseconds of station time; `mono_s` are seconds of a clock tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from struct import pack, unpack
 from typing import TYPE_CHECKING
@@ -62,6 +62,7 @@ class Lane:
         self.configurations: dict[bytes, list[tuple]] = {}  # hash -> table: see ingest/tables.py
         self.points: dict[tuple[str, int], Sequence] = {}  # (quantity, calibration id) -> points
         self.placements: dict[int, int] = {}  # boot -> what to add to its ticks
+        self.told = 0  # how often what numbers mean became another
         self.untold: set[int] = set()  # boots with records that were journaled before their place was known
         self._placed: set[int] = set()  # boots whose placement has been used
         self._windows = windows
@@ -89,7 +90,7 @@ class Lane:
         """The channel table of a boot: rows of (quantity, interval_ms, calibration id, points)."""
         self._flush()
         table = [tuple(row) for row in rows]
-        before = self.table_of(boot)
+        before, points_before = self.table_of(boot), dict(self.points)
         self.tables[boot] = before if before == table else table
         while len(self.tables) > TABLES_MAX:
             del self.tables[min(self.tables)]
@@ -99,12 +100,25 @@ class Lane:
                 self.points[quantity, calibration] = points
             except ConfigError:  # as one that nobody told us: FAULT, see _one()
                 self.points.pop((quantity, calibration), None)
+        self.told += before != table or points_before != self.points
         if boot >= max(self.tables):
             intervals = {quantity: interval_ms for quantity, interval_ms, _, _ in table}
             for state in self.states:
                 state.interval_ms = state.channel.interval_ms or intervals.get(state.channel.quantity, 0)
         self._boot = -1
         self._aim_nowhere()
+
+    def corrected(self, quantity: str, calibration: int, points: Sequence) -> None:
+        """What readings of this quantity that name this calibration are led over (ingest/corrections.py)."""
+        self._flush()
+        self.points[quantity, calibration] = points
+        self.told += 1
+        self._aim_nowhere()
+
+    def points_now(self) -> dict[str, Sequence]:
+        """What the newest boot's readings are led over, by quantity, without those taken as they are."""
+        table = self.table_of(max(self.tables, default=0))
+        return {name: points for name, _, calibration, points in table if calibration and points}
 
     def place(self, boot: int, offset_ms: int) -> bool:
         """What to add to a boot's ticks to get station time; whether it is news.
@@ -115,6 +129,7 @@ class Lane:
         if boot in self._placed or offset_ms >= self.placements.get(boot, 1 << 62):
             return False
         self.placements[boot] = offset_ms
+        self.told += 1
         return True
 
     def _enter(self, boot: int) -> None:
@@ -182,13 +197,8 @@ class Lane:
         """Take the readings of these frames at once; False, and none is taken, where one has to be looked at
         by itself: not plausible, or of a channel or calibration that the fast path does not lead anywhere.
         """
-        _, channels, raws, calibrations = zip(*frames, strict=True)
-        indicated: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
-        values = _floats(tuple(chain.from_iterable(raws)))
-        numbers = zip(chain.from_iterable(channels), chain.from_iterable(calibrations), strict=True)
-        for number, value in zip(numbers, values, strict=True):
-            indicated[number].append(value)
         taken = []
+        indicated = _indicated(frames)
         for number, those in indicated.items():
             if number not in self._fast:
                 return False
@@ -224,12 +234,12 @@ class Lane:
             if found == q.OK and value is not None and not state.channel.low <= value <= state.channel.high:
                 found = q.OUT_OF_RANGE
             if found == q.OK and value is not None:
-                cell.fresh.append(value)
-                cell.counted += 1
+                cell.take(time_ms, value)
             else:
                 cell.not_ok(found, value)
             state.read += 1
-            state.newest, state.valid_then = Newest(time_ms, value, found), cell.valid()
+            if not cell.timed or state.newest is None or time_ms >= state.newest.time_ms:
+                state.newest, state.valid_then = Newest(time_ms, value, found), cell.valid()
 
     def _add_doubtful(self, base_ms: int, rows: Sequence[tuple], oldest_ms: int, latest_ms: int):
         """As add(), for a frame in which some times are not credible."""
@@ -302,7 +312,7 @@ class Lane:
             found, values = self.judged(state.channel, self._names[channel], bits, quality, calibration)
             mean = values[0] if values else None
             if found == q.OK and mean is not None:
-                state.read += cell.mean(mean, min(values[1:]), max(values[1:]), count)
+                state.read += cell.mean(mean, min(values[1:]), max(values[1:]), count, at_ms)
             else:
                 cell.not_ok(found, mean, count)
             state.read += count
@@ -353,7 +363,7 @@ class Lane:
 
     def _aim(self, time_ms: int) -> None:
         """Lead the fast path to the window of `time_ms`, if that is an open one."""
-        self._settle()
+        self._leave()
         start_ms = self._windows.open_start(time_ms)
         if start_ms is None:
             self._aim_nowhere()
@@ -366,12 +376,12 @@ class Lane:
                 assert cell is not None
                 channel, identity = states[0].channel, self._calibrations[number]
                 points = self.points.get((name, identity), None if identity else ())
-                if points is not None:  # else FAULT: see _one()
+                if points is not None and not cell.timed:  # without points FAULT: see _one()
                     low, high = max(channel.low, -VALUE_MAX), min(channel.high, VALUE_MAX)
                     self._fast[number, identity] = (cell.fresh, low, high, points)
 
     def _aim_nowhere(self) -> None:
-        self._settle()
+        self._leave()
         self._low_ms = self._high_ms = 0
         self._fast = {}
 
@@ -379,6 +389,14 @@ class Lane:
         """The window is about to be closed: its cells will be gone."""
         if start_ms == self._low_ms:
             self._aim_nowhere()
+
+    def _leave(self) -> None:
+        """The window that the fast path led to may be open for long: no more than its sums is kept of it."""
+        self._settle()
+        for state in self.states:
+            cell = state.cells.get(self._low_ms)
+            if cell is not None:
+                cell.add_up()
 
     def _settle(self) -> None:
         self._flush()
@@ -421,7 +439,11 @@ class Lane:
         cell = state.cells.get(start_ms)
         told = state.newest
         if cell is None or not cell.valid():
-            return told or (None if state.carried is None else Newest(self.progress, state.carried, q.OK))
+            return told or (
+                None if (last := state.carried.last) is None else Newest(self.progress, last, q.OK)
+            )
+        if cell.timed and told is not None:
+            return told
         if told is not None and told.time_ms >= start_ms and cell.valid() <= state.valid_then:
             return told
         return Newest(self.progress, cell.fresh[-1] if cell.fresh else cell.last, q.OK)
@@ -447,11 +469,25 @@ class Lane:
         return counts
 
 
+def _indicated(frames: Sequence[_Kept]) -> Mapping[tuple[int, int], Sequence[float]]:
+    """(channel, calibration) -> what was indicated, in the order in which it came."""
+    _, channels, raws, calibrations = zip(*frames, strict=True)
+    values = _floats(tuple(chain.from_iterable(raws)))
+    count, first, under = len(frames), channels[0], calibrations[0]
+    if channels.count(first) == calibrations.count(under) == count and len(set(first)) == len(first):
+        return {number: values[k :: len(first)] for k, number in enumerate(zip(first, under, strict=True))}
+    found: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
+    numbers = zip(chain.from_iterable(channels), chain.from_iterable(calibrations), strict=True)
+    for number, value in zip(numbers, values, strict=True):
+        found[number].append(value)
+    return found
+
+
 def _floats(bits: Sequence[int]) -> tuple[float, ...]:
     return unpack(f"<{len(bits)}f", pack(f"<{len(bits)}I", *bits))
 
 
-def _engineered(indicated: list[float], points: Sequence) -> list[float]:
+def _engineered(indicated: Sequence[float], points: Sequence) -> Sequence[float]:
     """protocol.calibration.engineering() of each: what almost every instrument has, two points, without a
     call for each reading.
     """

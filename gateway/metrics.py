@@ -7,12 +7,16 @@ The names that must balance (gateway/counters.py):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+Label = str | tuple[str, ...]
+Families = dict[str, tuple[Label, Mapping[Any, dict[str, Any]]]]
+"""prefix -> (label's name, {label's value: {metric: number}}); "" is no label, a tuple several."""
 
 STATES = {  # names that go up and down; all others only grow
     "open", "late", "waiting", "oldest_unsent_s", "retry_in_s", "connected", "up",
@@ -22,13 +26,14 @@ STATES = {  # names that go up and down; all others only grow
     "witness_size", "age_s", "behind_s", "disputed",
     "retention_days", "free_bytes", "journal_bytes", "unused_bytes", "held_days", "entries_per_day",
     "bytes_per_entry", "left_days", "fits_days",
+    "trusted", "synchronized", "error_s", "problems", "alerts_open", "value", "good",
 }  # fmt: skip
 
 
 class Numbers(Collector):
     """`read()` gives {family: {label: value, ...: {name: number}}}, see families()."""
 
-    def __init__(self, families: Callable[[], dict[str, tuple[str, dict[str, dict[str, Any]]]]]):
+    def __init__(self, families: Callable[[], Families]):
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
@@ -38,22 +43,25 @@ class Numbers(Collector):
             for name in names:
                 state = name in STATES or f"{prefix}_{name}" in STATES
                 kind = GaugeMetricFamily if state else CounterMetricFamily
-                metric = kind(
-                    f"quantrac_{prefix}_{name}", f"{prefix}: {name}", labels=[label] if label else []
-                )
+                metric = kind(f"quantrac_{prefix}_{name}", f"{prefix}: {name}", labels=_labels(label))
                 for member, numbers in members.items():
                     value = numbers.get(name)
                     if isinstance(value, int | float):
-                        metric.add_metric([member] if label else [], float(value))
+                        metric.add_metric(_labels(member) if label else [], float(value))
                 if metric.samples:  # texts are for /api/v1/current
                     yield metric
 
 
-def exporter(families: Callable[[], dict[str, tuple[str, dict[str, dict[str, Any]]]]]) -> Callable[[], bytes]:
+def _labels(names: Label) -> list[str]:
+    return list(names) if isinstance(names, tuple) else [names] if names else []
+
+
+def exporter(families: Callable[[], Families]) -> Callable[[], bytes]:
     """A function that gives the page /metrics.
 
-    families: prefix -> (label's name, {label's value: {metric: number}}); a label's name "" means no label.
+    Beside `families` it has what the process takes of the machine (process_*).
     """
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(Numbers(families))
     return lambda: generate_latest(registry)

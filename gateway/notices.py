@@ -31,7 +31,6 @@ from gateway.journal.bodies import event
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT
 from gateway.journal.reader import Reader
-from gateway.journal.writer import Entry
 from gateway.logs import get_logger
 from gateway.reports import interruption as texts
 from gateway.reports.interruption import Listed
@@ -87,6 +86,11 @@ class Notices:
         self._drafted: set[_Key] = set()
         self._watch: Interruptions | None = None  # until the journal was read
         self._unsaid: list[Interruption] = []  # begun or ended, not in the journal yet
+
+    @property
+    def known(self) -> bool:
+        """Whether the journal was read: before, nobody knows what is open."""
+        return self._watch is not None
 
     @property
     def open(self) -> list[Interruption]:
@@ -170,10 +174,7 @@ class Notices:
         log.warning("a notice of an interruption is drafted", file=str(path))
 
     async def _commit(self, bodies: list[bytes]) -> None:
-        now_ms, mono_ms = self._moment()
-        source = self._journal.source("gateway")
-        entries = [Entry(EVENT, source, 0, 0, 0, now_ms, mono_ms, None, None, body) for body in bodies]
-        await self._journal.commit(entries=entries, now_ms=now_ms)
+        await self._journal.tell(EVENT, bodies, self._moment())
 
 
 def _log(said: Iterable[Interruption]) -> None:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.hours import HOUR_MS, hour_of, of
+from gateway.quality_words import STATUSES, WORDS
 from gateway.reports import message, provincial
 from gateway.reports.layout import stamp
 from gateway.reports.message import rfc3339
@@ -41,27 +42,6 @@ if TYPE_CHECKING:
     from gateway.windows import Window
 
 DAY_MS = 86_400_000
-STATUSES = {
-    "00": ("đang đo", "measuring"),
-    "01": ("hiệu chuẩn", "calibrating"),
-    "02": ("thiết bị đo báo lỗi", "instrument fault"),
-}
-"""The three of the regulation, Vietnamese and English."""
-WORDS = {
-    q.OK: STATUSES["00"],
-    q.CALIBRATING: STATUSES["01"],
-    q.MAINTENANCE: ("bảo trì, bảo dưỡng", "maintenance"),
-    q.FAULT: STATUSES["02"],
-    q.TIMEOUT: ("thiết bị đo không trả lời", "the instrument does not answer"),
-    q.BAD_REPLY: ("tín hiệu của thiết bị đo bị lỗi", "the instrument's answers are damaged"),
-    q.OUT_OF_RANGE: ("ngoài khoảng đo của thiết bị", "outside the measuring range"),
-    q.OFF: ("thiết bị đo đang tắt", "the instrument is switched off"),
-    q.OVERLOAD: ("mạch dòng 4-20 mA bị đứt hoặc quá tải", "the current loop is broken or overloaded"),
-    q.TIME_UNTRUSTED: ("chưa xác định được thời gian đo", "the time of measurement is not known"),
-    q.NO_DATA: ("không có số liệu", "no data"),
-    q.COVERAGE: ("không đủ số liệu hợp lệ", "too few valid readings"),
-}
-"""A window's quality, in words."""
 HEADINGS = (
     "time", "symbol", "value", "unit", "status", "status_vi", "status_en", "limit_min", "limit_max", "basis",
 )  # fmt: skip

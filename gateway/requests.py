@@ -33,27 +33,56 @@ LOOK_S = 0.5
 """How often it is looked, in real seconds: within a second a request is taken."""
 ANSWER_S = 60.0
 """How long an answer lies there for somebody who does not come."""
-BYTES_MAX = 1_000_000
+BYTES_MAX = 8_000_000
+"""A configuration of 1 MB, every letter of it escaped."""
 IDS_MAX = 10_000
 TEXT_MAX = 500
 RELEASE, PARK = "release", "park"
+PAUSE, RESUME = "pause", "resume"
+ACKNOWLEDGE = "acknowledge"
+MARK = "mark"
+CALIBRATE = "calibrate"
+RECORD_MAX = 20_000
+CONFIGURE = "configure"
+SHOW, APPLY, CONFIRM, CANCEL = "show", "apply", "confirm", "cancel"
+CONFIG_MARKS = (SHOW, APPLY, CONFIRM, CANCEL)
+CONFIG_MAX = 1_000_000
+"""Characters."""
+MARKS = ("calibrating", "maintenance", "over")
+"""What may be said of a channel's instrument."""
+SAMPLE = "sample"
+BOTTLES_MAX = 96
 AT_START = {
     ".request": "The gateway was started before it took this: nothing was changed. Give it again.",
-    ".taken": "The gateway was stopped while it did this: `quantrac gateway parked` says how far it came.",
+    ".taken": "The gateway was stopped while it did this: `quantrac gateway parked` or "
+    "`alerts` says how far it came, and the log what the sampler did.",
 }
 """What lay there when the gateway started, by its suffix, and the answer to it."""
 _NAME = re.compile(r"[0-9a-f]{16}\.request")
 _OURS = re.compile(r"[0-9a-f]{16}\.(request|taken|answer)(\.new)?")
 
 
+ORDERS = (RELEASE, PARK, PAUSE, RESUME, ACKNOWLEDGE, MARK, CALIBRATE, CONFIGURE, SAMPLE)
+
+
 class Order(NamedTuple):
     """What is asked for."""
 
-    what: str  # RELEASE or PARK
+    what: str  # one of ORDERS
     ids: Sequence[int]  # of documents; () with RELEASE: all that are parked for `destination`
     destination: str
     who: str
     reason: str
+    alert: str = ""  # with ACKNOWLEDGE: its name, and nothing of documents
+    channel: str = ""  # with MARK: its symbol,
+    mark: str = ""  # one of MARKS,
+    minutes: float = 0  # and for how long
+    at: str = ""  # from where: an address, or "" for this machine
+    text: str = (
+        ""  # with CONFIGURE, whose mark is one of CONFIG_MARKS: a configuration; "" is the file itself
+    )
+    bottles: int = 0  # with SAMPLE: to be filled; 0: the carousel was emptied
+    record: str = ""  # with CALIBRATE: JSON, gateway/calibration/given.py
 
     def encode(self) -> bytes:
         """The file."""
@@ -81,16 +110,45 @@ def parse(data: bytes) -> Order:
         ids = tuple(order.ids)
     except (ValueError, TypeError, RecursionError):
         raise ValueError("This is no request.") from None
-    if order.what not in (RELEASE, PARK):
+    if order.what not in ORDERS:
         raise ValueError(f"This gateway cannot do {order.what!r}: is it of another version?")
     if len(ids) > IDS_MAX or not all(type(id) is int and 0 < id < 1 << 63 for id in ids):
         raise ValueError(f"Documents are named by numbers, at most {IDS_MAX} at once.")
-    for text in (order.destination, order.who, order.reason):
+    for text in (order.destination, order.who, order.reason, order.alert, order.channel, order.at):
         if not isinstance(text, str) or len(text) > TEXT_MAX or not (text.isprintable() or not text):
-            raise ValueError("Who asks, why, and of which destination, are lines of text.")
-    if not ids and (order.what == PARK or not order.destination):
+            raise ValueError("Who asks, why, and of what, are lines of text.")
+    if order.what == ACKNOWLEDGE:
+        if ids or not order.alert or not order.who:
+            raise ValueError("It names no alert, or nobody who acknowledges it.")
+    elif order.what == MARK:
+        minutes = type(order.minutes) in (int, float) and order.minutes >= 0
+        if ids or not order.channel or not order.who or order.mark not in MARKS or not minutes:
+            raise ValueError("It names no channel, or not what is done to it, by whom and for how long.")
+    elif order.what == SAMPLE:
+        if ids or not order.who or type(order.bottles) is not int or not 0 <= order.bottles <= BOTTLES_MAX:
+            raise ValueError("It names nobody who takes a sample, or no number of bottles.")
+    elif order.what == CALIBRATE:
+        if ids or not order.who or not isinstance(order.record, str) or len(order.record) > RECORD_MAX:
+            raise ValueError("It holds no record of a calibration, or not who gives it.")
+    elif order.what == CONFIGURE:
+        minutes = type(order.minutes) in (int, float) and order.minutes >= 0
+        text = isinstance(order.text, str) and len(order.text) <= CONFIG_MAX and _is_utf8(order.text)
+        if ids or not order.who or order.mark not in CONFIG_MARKS or not minutes or not text:
+            raise ValueError("It says not what is done with the configuration, by whom, or is no UTF-8 text.")
+    elif order.what in (PAUSE, RESUME):
+        if ids or not order.destination or not order.who or (order.what == PAUSE and not order.reason):
+            raise ValueError("It names no destination, or not who lets it rest and why.")
+    elif not ids and (order.what == PARK or not order.destination):
         raise ValueError("It names no document.")
     return order._replace(ids=ids)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_answer(data: bytes) -> Answer:

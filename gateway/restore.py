@@ -39,8 +39,8 @@ from gateway.errors import JournalError, Unreachable
 from gateway.journal import durable, keys
 from gateway.journal.checkpoints import opened, origin
 from gateway.journal.handover import Begun, Loss, begin_epoch, loss, missing_key, old_signers
-from gateway.journal.kinds import EVENT
-from gateway.journal.stopped import JOURNAL_FILE, SOURCE, Now, StoppedLog
+from gateway.journal.kinds import EVENT, GATEWAY
+from gateway.journal.stopped import JOURNAL_FILE, Now, StoppedLog
 from gateway.lock import lock
 from gateway.reports.message import rfc3339
 from gateway.succession import epoch_name, epoch_of
@@ -163,7 +163,7 @@ class _Restore:
             epoch = None
             if verdict.loss is not None:
                 epoch = begin_epoch(log, reason, self._now, verdict.loss, self._signers(log), verdict.used)
-            event = ["restored", SOURCE, self._manifest.at_ms, self._manifest.entries, self._manifest.signed]
+            event = ["restored", GATEWAY, self._manifest.at_ms, self._manifest.entries, self._manifest.signed]
             log.add(EVENT, cbor.dumps(event), self._now)
             newest, entries = log.stored[0][1] if log.stored else None, log.size
             log.detach()

@@ -25,6 +25,7 @@ from gateway.verify_deliveries import Deliveries
 from gateway.verify_entries import EVER, Entries
 from gateway.verify_files import Files, codes_of, compare
 from gateway.verify_handovers import Chain, History, handovers
+from gateway.verify_pictures import Pictures
 from gateway.verify_places import Bundle
 from gateway.verify_seal import PREFIX, check_seals
 from gateway.verify_windows import Recomputation
@@ -113,7 +114,7 @@ def _content(
     """What follows from the entries."""
     files = Files(codes_of(checkpoint.origin))
     windows = Recomputation(entries.leaf, manifest.from_ms, manifest.to_ms, manifest.first, files.hear)
-    deliveries = Deliveries(manifest.files)
+    deliveries, pictures = Deliveries(manifest.files), Pictures()
     _recompute(entries, windows, progress, end=EVER if cut is None else cut.first)
     rest = later()
     if rest is not None:
@@ -122,9 +123,14 @@ def _content(
         _recompute(entries, windows, progress, begin=cut.first)
     _check_range(entries, windows, manifest)
     for index in sorted(entries.rare):
-        deliveries.take(entries.leaf(index))
+        leaf = entries.leaf(index)
+        deliveries.take(leaf)
+        pictures.take(index, leaf)
     yield Claim("windows", _windows_text(windows, manifest))
     yield check_files(bundle, manifest, files)
+    seen = pictures.claim(bundle, manifest)
+    if seen is not None:
+        yield Claim("pictures", seen[1], seen[0])
     for said in deliveries.lines():
         yield Claim("deliveries", f"the log says: {said}")
     if manifest.files and deliveries.lines():

@@ -8,6 +8,7 @@
     handovers/<index>.tlog-proof   for each LOG entry up to the checkpoint: the receipt that its old key and
                                 its new key have signed (gateway/verify_handovers.py)
     files/<name>.txt            a provincial file of a window in the range
+    pictures/<sha256>.jpg       a picture that an entry of the run names (gateway/verify_pictures.py), or .png
     consistency                 only when asked for: that the log goes on behind an earlier checkpoint
     README.txt                  how to check it with other people's tools
 
@@ -40,6 +41,8 @@ OTHERS_MAX = 50_000
 """Entries beside the run."""
 FILES_MAX = 200_000
 """Provincial files: two years of them."""
+PICTURES_MAX = 20_000
+"""A month of one every two minutes."""
 HANDOVERS_MAX = 1000
 """Keys and epochs of one log: a key for each month of 80 years."""
 CHECKPOINT, VKEY, MANIFEST, README, CONSISTENCY = (
@@ -51,6 +54,7 @@ _MANY = ("entries", "proofs/")
 """How the names of most files begin."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_.\-]{1,200}\.txt", re.ASCII)
+_PICTURE = re.compile(r"[0-9a-f]{64}\.(jpg|png)", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -66,6 +70,10 @@ def handover_name(index: int) -> str:
     return f"handovers/{index}.tlog-proof"
 
 
+def picture_name(name: str) -> str:
+    return f"pictures/{name}"
+
+
 class Manifest(NamedTuple):
     """What bundle.json says. All windows that start in from_ms <= start < to_ms are in the run."""
 
@@ -78,6 +86,7 @@ class Manifest(NamedTuple):
     files: tuple[str, ...]  # rising
     readme: str  # SHA-256 of README.txt
     consistent_with: int | None  # size of the earlier checkpoint that `consistency` is about
+    pictures: tuple[str, ...] = ()  # rising
 
     def encode(self) -> bytes:
         said = {
@@ -92,6 +101,8 @@ class Manifest(NamedTuple):
             "readme": self.readme,
             "consistent_with": self.consistent_with,
         }
+        if self.pictures:  # else as a version wrote it that knew of none
+            said["pictures"] = list(self.pictures)
         return json.dumps(said, indent=1).encode() + b"\n"
 
 
@@ -111,16 +122,19 @@ def parse_manifest(data: bytes) -> Manifest:
             tuple(_matching(_FILE, name) for name in said["files"]),
             _matching(_SHA256, said["readme"]),
             None if said["consistent_with"] is None else _index(said["consistent_with"]),
+            tuple(_matching(_PICTURE, name) for name in said.get("pictures", ())),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, OverflowError):
         raise EvidenceError(f"a field of {MANIFEST} is missing, or not what it must be") from None
-    rising = all(tuple(sorted(set(some))) == some for some in (found.others, found.files))
+    rising = all(tuple(sorted(set(some))) == some for some in (found.others, found.files, found.pictures))
     if found.encode() != data or not rising:
         raise EvidenceError(f"{MANIFEST} is not as `quantrac export` writes it: changed, or damaged")
     if not (found.first <= found.last and found.last - found.first < RUN_MAX):
         raise EvidenceError(f"{MANIFEST}: its run of entries is empty, or longer than {RUN_MAX}")
     if len(found.others) > OTHERS_MAX or len(found.files) > FILES_MAX:
         raise EvidenceError(f"{MANIFEST} names more entries or files than are read")
+    if len(found.pictures) > PICTURES_MAX:
+        raise EvidenceError(f"{MANIFEST} names more than {PICTURES_MAX} pictures")
     if any(found.first <= index <= found.last for index in found.others):
         raise EvidenceError(f"{MANIFEST} names an entry of the run among the others")
     return found
@@ -174,6 +188,8 @@ class _Known:
         self._first, self._last = manifest.first, manifest.last
         self._others, self._files = set(manifest.others), set(manifest.files)
         self._top = {*TOP, "entries/", "proofs/", "files/", "handovers/"}
+        if manifest.pictures:
+            self._top |= {"pictures/", *map(picture_name, manifest.pictures)}
         if manifest.consistent_with is not None:
             self._top.add(CONSISTENCY)
         self.handovers: set[int] = set()

@@ -11,6 +11,8 @@ Rule 1: what comes out is what one process finds: the same windows, and of what 
         reading of its windows could (FUTURE_MS), and takes all else.
 Rule 2: the cut stands right behind the rows of a window, where nothing ties the parts together:
         - no row behind it is of an earlier window, which would be computed from earlier readings;
+        - the newest window before it was not revised: whether the next one begins with that depends on the
+          version of the gateway (Windows.took), and a gateway that starts there always does;
         - no entry "located" brings readings across;
         - no boot was "placed" twice: whether the second time counts depends on the readings between;
         - between the records that are read anew nothing was said about what numbers mean.
@@ -21,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gateway.ingest import corrections
 from gateway.ingest.replay import LEARNED
 from gateway.journal.bodies import event
-from gateway.journal.kinds import EVENT, RECORDS, WINDOW
+from gateway.journal.kinds import CALIBRATION, EVENT, RECORDS, WINDOW
 from gateway.journal.leaf import Leaf
 from gateway.lane import FUTURE_MS
 from gateway.verify_bundle import Manifest
@@ -36,7 +39,7 @@ from protocol.errors import CodecError
 
 TEACHING = ("placed", "table", "located")
 """Events that say what numbers mean."""
-EARLIER_SHARE = 0.65
+EARLIER_SHARE = 0.72
 """Of the entries: the process that computes the later windows has the receipts to check, too."""
 
 
@@ -85,7 +88,7 @@ def possible(entries: Entries, manifest: Manifest) -> list[Cut]:
 class _Said(NamedTuple):
     """What rule 2 asks for."""
 
-    rows: list[tuple[int, int, int]]  # entry, start and end of its window
+    rows: list[tuple[int, int, int, int]]  # entry, start and end of its window, revision
     placed_again: bool
     located: int  # the last entry "located"
     located_ms: int  # ... and the latest time of one
@@ -97,7 +100,7 @@ def _said(entries: Entries) -> _Said:
         leaf = entries.leaf(index)
         if leaf.kind == WINDOW:
             window, _ = parse_body(leaf.body)
-            rows.append((index, window.start_ms, window.end_ms))
+            rows.append((index, window.start_ms, window.end_ms, window.revision))
         elif leaf.kind == EVENT:
             name, details = event(leaf.body)
             if name == "placed":
@@ -109,17 +112,18 @@ def _said(entries: Entries) -> _Said:
     return _Said(rows, placed_again, located, located_ms)
 
 
-def _between(rows: list[tuple[int, int, int]]) -> Iterator[Cut]:
+def _between(rows: list[tuple[int, int, int, int]]) -> Iterator[Cut]:
     """Every place right behind rows at which all later ones are of later windows."""
     oldest = [EVER_MS]  # start of a window behind a row, the last row first
-    for _, start_ms, _ in reversed(rows):
+    for _, start_ms, _, _ in reversed(rows):
         oldest.append(min(oldest[-1], start_ms))
-    newest_ms = -EVER_MS
-    for (index, _, end_ms), (following, _, _), start_ms in zip(
+    newest_ms = revised_ms = -EVER_MS
+    for (index, _, end_ms, revision), (following, *_), start_ms in zip(
         rows, rows[1:], reversed(oldest[1:-1]), strict=False
     ):
         newest_ms = max(newest_ms, end_ms)
-        if following > index + 1 and newest_ms <= start_ms:
+        revised_ms = max(revised_ms, end_ms) if revision > 1 else revised_ms
+        if following > index + 1 and revised_ms < newest_ms <= start_ms:
             yield Cut(index + 1, newest_ms)
 
 
@@ -128,12 +132,15 @@ def compute(entries: Entries, manifest: Manifest, cut: Cut, codes: Codes) -> Lat
     files = Files(codes)
     part = Recomputation(entries.leaf, cut.time_ms, manifest.to_ms, cut.first, files.hear)
     anew = False  # whether records that are read anew have come
-    for index, leaf in entries.leaves():
-        if index < cut.first:
+    early_ms = cut.time_ms - FUTURE_MS
+    for index in entries.indices():
+        is_before = index < cut.first
+        if is_before and entries.is_early_record(index, early_ms):
+            part.replay.pass_over(index)
+            continue
+        leaf = entries.leaf(index)
+        if is_before:
             if leaf.kind in RECORDS:
-                if leaf.arrived_ms + FUTURE_MS < cut.time_ms:
-                    part.replay.pass_over(index)
-                    continue
                 anew = True
             elif anew and leaf.kind in LEARNED and _teaches(leaf):
                 return None
@@ -144,6 +151,8 @@ def compute(entries: Entries, manifest: Manifest, cut: Cut, codes: Codes) -> Lat
 
 def _teaches(leaf: Leaf) -> bool:
     """Whether an entry of these kinds says something about what numbers mean."""
+    if leaf.kind == CALIBRATION:
+        return corrections.parse(leaf.body) is not None
     try:
         return leaf.kind != EVENT or event(leaf.body)[0] in TEACHING
     except CodecError:

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from gateway.journal.kinds import FRAME, LOG, POLL
-from gateway.journal.leaf import Leaf, first_bytes, parse
+from gateway.journal.kinds import FRAME, LOG, POLL, RECORDS
+from gateway.journal.leaf import Leaf, arrived_ms, first_bytes, parse
 from gateway.verify_beside import Beside, is_possible
 from gateway.verify_bundle import HANDOVERS_MAX, LEAF_MAX, PROOF_MAX, Manifest, entry_name, proof_name
 from gateway.verify_places import Bundle
@@ -241,12 +241,24 @@ class Entries:
 
     def leaves(self, begin: int = 0, end: int = EVER) -> Iterator[tuple[int, Leaf]]:
         """The entries begin <= number < end, in the order of the log."""
+        for index in self.indices(begin, end):
+            yield index, self.leaf(index)
+
+    def indices(self, begin: int = 0, end: int = EVER) -> Iterator[int]:
+        """Their numbers."""
         first, last, others = self.first, self.last, self._manifest.others
         before = (index for index in others if begin <= index < min(first, end))
         run = range(max(first, begin), min(last + 1, end))
         behind = (index for index in others if max(last + 1, begin) <= index < end)
-        for index in chain(before, run, behind):
-            yield index, self.leaf(index)
+        return chain(before, run, behind)
+
+    def is_early_record(self, index: int, before_ms: int) -> bool:
+        """Whether an entry holds readings and arrived before that. EvidenceError as leaf()."""
+        data = self._kept.get(index, b"")
+        if data.startswith(_READINGS) and (time_ms := arrived_ms(data)) is not None:
+            return time_ms < before_ms
+        leaf = self.leaf(index)
+        return leaf.kind in RECORDS and leaf.arrived_ms < before_ms
 
     def of_run(self) -> Iterator[tuple[int, Leaf]]:
         """The entries of the run, between which none is missing."""

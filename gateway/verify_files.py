@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.reports import provincial
+from gateway.reports.layout import named_after
 from gateway.succession import epoch_of
 from gateway.verify_windows import Group
 from gateway.windows import OFF
@@ -39,7 +40,7 @@ def rendered(codes: Codes, group: Group) -> tuple[str, bytes | None] | None:
     if group.revision != 1 or all(window.reason == OFF for window in group.windows):
         return None
     first = group.windows[0]
-    label_ms = first.start_ms if group.settings.label == "start" else first.end_ms
+    label_ms = named_after(group.settings.label, first.start_ms, first.end_ms)
     name = provincial.file_name(codes, label_ms)  # type: ignore[arg-type]
     for channel in group.channels:
         if channel.decimals is None:

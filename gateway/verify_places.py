@@ -10,6 +10,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ ZIP_MEMBERS_MAX = 65_535
 ZIP_DIRECTORY_MAX = 6_000_000
 """Bytes of its table of contents, which is read at one go."""
 READ_FIRST, READ_MORE = 4096, 65_536
+_NAME = attrgetter("name")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -89,13 +91,15 @@ class Folder:
     def _names(self, below: str) -> Iterator[str]:
         try:
             with os.scandir(self._path / below) as found:
+                if below:  # where there may be very many
+                    yield from map(below.__add__, map(_NAME, found))
+                    return
                 for item in found:
-                    name = below + item.name
-                    if not below and item.is_dir(follow_symlinks=False):
-                        yield name + "/"
-                        yield from self._names(name + "/")
+                    if item.is_dir(follow_symlinks=False):
+                        yield item.name + "/"
+                        yield from self._names(item.name + "/")
                     else:
-                        yield name
+                        yield item.name
         except OSError as error:
             raise EvidenceError(f"{below or 'the bundle'} cannot be read: {error.strerror}") from None
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 
-from gateway.ingest import tables
+from gateway import marks
+from gateway.ingest import corrections, tables
 from gateway.ingest.polls import parse_configuration
 from gateway.ingest.replay import NEVER_S, numbered, take
-from gateway.journal.bodies import event
-from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
+from gateway.journal.bodies import event, payload
+from gateway.journal.kinds import CALIBRATION, CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.journal.leaf import Leaf
 from gateway.lane import Lane
 from gateway.windows import OPEN_CELLS_MAX, Channel, Settings, Window, Windows
-from protocol.cose import payload_of
 from protocol.errors import CodecError
 from protocol.merkle import EvidenceError
 from protocol.messages import Readings, Summary, decode
@@ -77,9 +77,11 @@ class Replay:
             self._event(index, leaf)
         elif leaf.kind == HELLO:
             try:
-                tables.greeted(self._lane(leaf.source), decode(payload_of(leaf.body)))
+                tables.greeted(self._lane(leaf.source), decode(payload(leaf.body)))
             except CodecError:
                 self.unread += 1
+        elif leaf.kind == CALIBRATION:
+            corrections.tell(self._lane(leaf.source), leaf.body)
         elif leaf.kind == CONFIGURATION:
             self._configured(leaf)
 
@@ -92,7 +94,7 @@ class Replay:
 
     def _message(self, leaf: Leaf) -> Readings | Summary | None:
         try:
-            message = decode(payload_of(leaf.body) if leaf.kind == FRAME else leaf.body)
+            message = decode(payload(leaf.body) if leaf.kind == FRAME else leaf.body)
         except CodecError:
             self.unread += 1
             return None
@@ -100,7 +102,9 @@ class Replay:
 
     def _event(self, index: int, leaf: Leaf) -> None:
         name, details = event(leaf.body)
-        if name == "placed":
+        if name == marks.EVENT_NAME:
+            self.windows.marks.take(marks.parse(leaf.body))
+        elif name == "placed":
             self._lane(leaf.source).place(*details)
         elif name == "table":
             tables.recall(self._lane(leaf.source), *details)
@@ -156,6 +160,7 @@ class Replay:
             if name not in lanes:
                 lanes[name] = Lane(name, [], windows)
             _learn(lanes[name], old)
+        windows.marks = self.windows.marks
         self.windows, self._lanes = windows, lanes
         windows.replaying = True
         newest = self._newest(EVER_MS)
@@ -175,7 +180,10 @@ class Replay:
         while start_ms <= last_ms:
             is_open = windows.next_ms is None or start_ms >= windows.next_ms
             if is_open or self._from_ms <= start_ms < self._to_ms:
-                self._places.setdefault(start_ms, array("q")).append(index)
+                places = self._places.get(start_ms)
+                if places is None:
+                    places = self._places[start_ms] = array("q")
+                places.append(index)
                 self._placed += 1
                 if self._placed > PLACES_MAX:
                     raise EvidenceError(f"entry {index}: more readings than a gateway has windows for")

@@ -23,7 +23,7 @@ from gateway.journal.kinds import WINDOW
 from gateway.journal.leaf import Leaf
 from gateway.reports.message import rfc3339
 from gateway.verify_replay import Replay
-from gateway.windows import OFF, Channel, Settings, Window, body, parse_body
+from gateway.windows import BEFORE, LATE, OFF, Channel, Settings, Window, body, left, parse_body
 from protocol.merkle import EvidenceError
 
 STARTING_MS = 60_000
@@ -160,8 +160,10 @@ class Recomputation:
             self.windows += 1
             self.last = group[-1].idx
         else:
-            self._compare(group, self._revised(start_ms, group[0].through))
+            self._compare(group, self._revised(start_ms, group[0].through, _why(group[0].window)))
             self.revisions += 1
+        if revision > 1:
+            self.replay.windows.took([row.window for row in group])
         if start_ms not in self._rows:
             self._rows[start_ms] = array("q")
             insort(self._starts, start_ms)
@@ -175,9 +177,9 @@ class Recomputation:
         first, windows = group[0].window, self.replay.windows
         if first.revision == 1 and (windows.next_ms is None or first.start_ms >= windows.next_ms):
             windows.close(first.start_ms)
-            last = {row.window.symbol: row.window.last for row in group}
+            rows = {row.window.symbol: row.window for row in group}
             for state in windows.states:
-                state.carried = last.get(state.channel.symbol)
+                state.carried = left(state.channel, rows.get(state.channel.symbol))
 
     def _closed(self, index: int, start_ms: int) -> list[Window]:
         next_ms = self.replay.windows.next_ms
@@ -189,16 +191,16 @@ class Recomputation:
             )
         return self.replay.windows.close(start_ms)
 
-    def _revised(self, start_ms: int, through: int) -> list[Window]:
+    def _revised(self, start_ms: int, through: int, why: str) -> list[Window]:
         """As gateway.ingest.replay.recompute() and Windows.revised()."""
         stored, before = self._stored(start_ms), self.newest(start_ms)
         scratch = self.replay.windows.scratch(start_ms)
         for state in scratch.states:
             symbol = state.channel.symbol
             state.expected = (stored[symbol].expected or None) if symbol in stored else None
-            state.carried = before[symbol].last if symbol in before else None
+            state.carried = left(state.channel, before.get(symbol))
         self.replay.feed(scratch.lanes, start_ms, start_ms + 1, through)
-        return self.replay.windows.revised(scratch.close(start_ms), list(stored.values()))
+        return self.replay.windows.revised(scratch.close(start_ms), list(stored.values()), why)
 
     def newest(self, before_ms: int) -> dict[str, Window]:
         """As Reader.newest_windows(), of the rows so far."""
@@ -219,7 +221,7 @@ class Recomputation:
             since_ms = self.replay.started_ms - row.window.end_ms
             if {row.window.reason, again.reason} == {OFF, ""} and 0 <= since_ms < STARTING_MS:
                 again = again._replace(reason=row.window.reason)
-            if body(again, row.through) != row.body:
+            if body(again.as_before(row.window), row.through) != row.body:
                 raise EvidenceError(f"entry {row.idx}: {_difference(row.window, again)}")
             self.rows += 1
         if len(group) != len(fresh):
@@ -232,6 +234,11 @@ class Recomputation:
 
 def _turn(row: Row) -> tuple[int, int]:
     return row.window.start_ms, row.window.revision
+
+
+def _why(window: Window) -> str:
+    """The reason that a revision gives: both are computed the same way."""
+    return BEFORE if window.reason.startswith(BEFORE) else LATE
 
 
 def _goes_on(before: Row, row: Row) -> bool:

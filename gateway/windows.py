@@ -4,7 +4,7 @@ Rule 1: a window holds the readings with start <= time < end. It is closed once,
 Rule 2: it closes when every source has gone past its end, or after the grace; a dead source never blocks it,
         and a source that is just delivering what it kept through an outage is waited for, within a bound.
 Rule 3: a reading for a closed window makes a new revision, computed from the journal by this same code
-        (scratch()); the old row stays.
+        (scratch()); the old row stays. So does a window that begins with what a revised one left.
 Rule 4: the result is a function of the readings in the order of the journal, and of nothing else.
 Rule 5: the mean of n readings (SUMMARY) counts as n readings of its quality, in the window that holds the
         middle of its span. A device cuts spans at the minutes of Unix time, so none straddles a window's
@@ -19,8 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from gateway.accumulate import Cell, Channel, ChannelState, Outcome
+from gateway import derive
+from gateway.accumulate import Cell, Channel, ChannelState, Outcome, State
 from gateway.lane import Lane
+from gateway.marks import Marks
+from gateway.timed import Timed, hands_on, is_timed, keeps
+from gateway.zone import GMT7_MS
 from protocol import cbor
 from protocol import quality as q
 
@@ -37,13 +41,20 @@ EMPTY_MS = 7 * 86_400_000
 """Windows of a gateway that was off are made up to so far back; beyond that the gap is one event."""
 OPEN_CELLS_MAX = 16_384
 """Channels times windows open at once (some 8 MiB): beyond it the oldest window closes, counted as forced."""
+OPEN_SAMPLES_MAX = 262_144
+"""... and readings that are kept with their times until their window closes (timed.py; some 32 MiB)."""
 LATE_QUIET_S = 1.0
 """A closed window that got late readings is computed again once none came for so long."""
 LATE_MAX_S = 30.0
 """... or so long after the first of them, if they keep coming."""
 
+PASSED_ON_MAX = 2016
+"""Windows (a week of 5 minutes) behind a revised one that are computed again because of it, at the most."""
+
 LATE = "late data"
 """Reason of a revision."""
+BEFORE = "revised before"
+"""Reason of a revision of a window that begins with what the one before left, and that was revised."""
 THINNED = "holds means of thinned readings"
 """Reason of a window in which a device's means stand for readings; of a revision, behind LATE."""
 OFF = "nothing was running"
@@ -68,25 +79,61 @@ class Window(NamedTuple):
     maximum: float | None
     reason: str
     last: float | None = None  # the channel's last valid value up to the window's end
+    deviation: float | None = None  # sample standard deviation of the valid readings, where there are two
+    flags: str = ""  # how many readings were not OK, and why: gateway.flags.told()
+    average: str = ""  # what the value is (accumulate.AVERAGES); "" in rows of schema 4 and before
+    last_ms: int | None = None  # these three: accumulate.State
+    meter: float | None = None
+    steady_ms: int | None = None
+
+    def state(self) -> State:
+        """What it leaves for the next one."""
+        return State(self.last, self.last_ms, self.meter, self.steady_ms)
+
+    def as_before(self, old: Window) -> Window:
+        """This one as the version would have made it that made `old`."""
+        return self if old.average else Window(*self[:FIELDS_4])
+
+
+FIELDS_4 = 15
+"""Fields of a row up to schema 4."""
+
+
+def left(channel: Channel, before: Window | None) -> State:
+    """What the row before leaves for a channel: nothing, where its unit or what its value is (average) is
+    another one by now.
+
+    Of two zeros SQLite keeps one: so none of them is -0.0, whether a row was read back or not.
+    """
+    if before is None:
+        return State()
+    if not channel.holds:
+        return before.state()
+    if (before.unit, before.average or "mean") != (channel.unit, channel.average):
+        return State()
+    last, last_ms, meter, steady_ms = before.state()
+    last, meter = [value if value is None else value + 0.0 for value in (last, meter)]
+    return State(last, last_ms, meter, steady_ms)
 
 
 def body(window: Window, through: int) -> bytes:
     """The journal entry of a window: computed from the journal's first `through` entries."""
-    return cbor.dumps([*window, through])
+    fields = window if window.average else window[:FIELDS_4]
+    return cbor.dumps([*fields, through])
 
 
 def parse_body(data: bytes) -> tuple[Window, int]:
     """The inverse of body(). Raises CodecError."""
     found: Any = cbor.loads(data)
     *fields, through = found
-    return Window._make(fields), through
+    return Window(*fields), through
 
 
 class Settings(NamedTuple):
     """The grid and the patience. A journal keeps them: add fields at the end, with a default."""
 
     length_ms: int = 300_000
-    offset_ms: int = 7 * 3_600_000
+    offset_ms: int = GMT7_MS
     valid_share_min: float = 0.75
     grace_ms: int = 120_000
     start_grace_s: float = START_GRACE_S
@@ -122,10 +169,11 @@ class Windows:
     ):
         self.settings = settings
         self.states = [ChannelState(channel) for channel in channels]
-        names = dict.fromkeys(channel.source for channel in channels)
+        names = dict.fromkeys(channel.source for channel in channels if not channel.derived)
         self.lanes = {
             name: Lane(name, [s for s in self.states if s.channel.source == name], self) for name in names
         }
+        self.marks = Marks()
         self.next_ms: int | None = None
         self.ceiling_ms = 1 << 62  # readings from here on are left out (scratch only)
         self.replaying = False  # readings of closed windows are left out, as they are in their rows already
@@ -142,8 +190,7 @@ class Windows:
         self.next_ms = next_ms
         self._virgin = False
         for state in self.states:
-            window = newest.get(state.channel.symbol)
-            state.carried = window.last if window is not None else None
+            state.carried = left(state.channel, newest.get(state.channel.symbol))
 
     def start_of(self, time_ms: int) -> int:
         """Start of the window that holds `time_ms`."""
@@ -169,9 +216,15 @@ class Windows:
             return None
         cell = state.cells.get(start_ms)
         if cell is None:
-            cell = state.cells[start_ms] = Cell()
+            cell = state.cells[start_ms] = self._new_cell(state, start_ms)
             self._open_cells += 1
         return cell
+
+    def _new_cell(self, state: ChannelState, start_ms: int) -> Cell:
+        length_ms = self.settings.length_ms
+        if is_timed(state.channel, state.update_ms(), length_ms):
+            return Timed(state.channel, start_ms + length_ms)
+        return Cell()
 
     def _touch(self, start_ms: int, state: ChannelState, count: int) -> None:
         mono_s = self.lanes[state.channel.source].heard_s
@@ -196,7 +249,7 @@ class Windows:
                 lane.keeps_up()
         if not lagging:
             return self.next_ms
-        if self._open_cells > OPEN_CELLS_MAX:
+        if self._open_cells > OPEN_CELLS_MAX or self._samples() > OPEN_SAMPLES_MAX:
             self.forced += 1
             return self.next_ms
         since_start_s = mono_s - self._started_s
@@ -213,26 +266,58 @@ class Windows:
         """Close the window and return its rows, in the order of the channels."""
         for lane in self.lanes.values():
             lane.closing(start_ms)
-        rows = []
         if start_ms + self.settings.length_ms <= self._started_ms and not self._holds_readings(start_ms):
             reason = OFF
-        for state in self.states:
-            cell = state.cells.pop(start_ms, None)
-            if cell is None:
-                cell = Cell()
-            else:
-                self._open_cells -= 1
-                state.read += cell.settle()
-            state.windowed += cell.count()
-            expected = state.expects(self.settings.length_ms)
-            outcome = cell.outcome(expected, self.settings.valid_share_min, state.carried)
-            state.carried = outcome.last
-            why = THINNED if cell.thinned else reason
-            rows.append(_window(state.channel, start_ms, self.settings.length_ms, revision, why, outcome))
+        rows = [
+            self._row(state, start_ms, revision, reason) for state in self.states if not state.channel.derived
+        ]
+        rows = self._derived(start_ms, rows)
+        for state, row in zip(self.states, rows, strict=True):
+            state.carried = left(state.channel, row)
         self.next_ms = start_ms + self.settings.length_ms
         self._virgin = False
         self.closed += 1
         return rows
+
+    def _row(self, state: ChannelState, start_ms: int, revision: int, reason: str) -> Window:
+        """What a measured channel's readings come to."""
+        length_ms = self.settings.length_ms
+        cell = state.cells.pop(start_ms, None)
+        if cell is not None:
+            self._open_cells -= 1
+            state.read += cell.settle()
+            state.windowed += cell.count()
+        outcome = None if cell and cell.count() else state.held(start_ms + length_ms, length_ms)
+        if outcome is None:
+            cell = cell or self._new_cell(state, start_ms)
+            outcome = cell.outcome(state.expects(length_ms), self.settings.valid_share_min, state.carried)
+        why = THINNED if cell and cell.thinned else reason
+        return _window(state.channel, start_ms, length_ms, revision, why, outcome)
+
+    def _derived(self, start_ms: int, rows: list[Window]) -> list[Window]:
+        """The rows of all channels, in their order: what people and contacts say of them, and what is made of
+        them.
+        """
+        found = {row.symbol: row for row in rows}
+        end_ms = start_ms + self.settings.length_ms
+        for state in self.states:
+            symbol = state.channel.symbol
+            if state.channel.derived:
+                continue
+            said = self.marks.of_window(symbol, start_ms, end_ms)
+            if said is not None:
+                found[symbol] = derive.by_hand(found[symbol], said, state.carried)
+            elif state.channel.busy:
+                found[symbol] = derive.busy(found[symbol], state.channel.busy, found, state.carried)
+        for state in sorted(self.states, key=lambda state: derive.turn(state.channel)):
+            if state.channel.derived:
+                found[state.channel.symbol] = derive.made(state.channel, found, state.carried)
+        return [found[state.channel.symbol] for state in self.states]
+
+    def _samples(self) -> int:
+        """Readings in open windows that are kept with their times."""
+        cells = [cell for state in self.states for cell in state.cells.values()]
+        return sum([len(cell.samples) + len(cell.weighted) for cell in cells if isinstance(cell, Timed)])
 
     def _holds_readings(self, start_ms: int) -> bool:
         return any(start_ms in state.cells for state in self.states)
@@ -268,6 +353,13 @@ class Windows:
             del self._late[late.start_ms]
         return due
 
+    def again(self, late: _LateWindow) -> None:
+        """It could not be computed: it stays on the list."""
+        waiting = self._late.setdefault(late.start_ms, late)
+        if waiting is not late:
+            for state, count in late.counts.items():
+                waiting.counts[state] = waiting.counts.get(state, 0) + count
+
     @property
     def late_waiting(self) -> int:
         """Closed windows with late readings whose new revision is not made yet."""
@@ -285,11 +377,39 @@ class Windows:
             its.interval_ms = mine.interval_ms
         for name, lane in self.lanes.items():
             other.lanes[name] = lane.scratch(other, other.lanes[name].states)
+        other.marks = self.marks
         other.next_ms, other.ceiling_ms = start_ms, start_ms + self.settings.length_ms
         other.replaying, other._virgin = True, False
         return other
 
-    def revised(self, fresh: list[Window], stored: list[Window]) -> list[Window]:
+    def passes_on(self, changed: list[Window], stored: list[Window]) -> bool:
+        """Whether the window behind this one has to be computed again, too: a meter, a value that holds, or
+        how long it has been the same begins there with what is left here.
+        """
+        newest = {window.symbol: window for window in sorted(stored, key=lambda window: window.revision)}
+        states = {state.channel.symbol: state for state in self.states}
+        for row in changed:
+            state, old = states[row.symbol], newest.get(row.symbol)
+            update_ms, length_ms = state.update_ms(), self.settings.length_ms
+            before = State() if old is None else old.state()
+            if old is not None and (
+                (old.unit, old.average or "mean") != (row.unit, row.average)
+                or (old.last is not None and keeps(state.channel, update_ms, length_ms, row.state(), before))
+            ):
+                continue  # of another configuration, as those behind it: no late reading makes them others
+            if hands_on(state.channel, update_ms, length_ms, before, row.state()):
+                return True
+        return False
+
+    def took(self, rows: Iterable[Window]) -> None:
+        """Rows of later revisions are in the journal: what the newest window leaves is what they say."""
+        states = {state.channel.symbol: state for state in self.states}
+        for row in rows:
+            state = states.get(row.symbol)
+            if state is not None and state.channel.holds and row.end_ms == self.next_ms:
+                state.carried = left(state.channel, row)
+
+    def revised(self, fresh: list[Window], stored: list[Window], why: str = LATE) -> list[Window]:
         """Those of the recomputed rows that differ from the newest stored ones, with the next revision
         number.
         """
@@ -298,8 +418,8 @@ class Windows:
         changed = []
         for window in fresh:
             old = newest.get(window.symbol)
-            if old is None or window._replace(revision=old.revision, reason=old.reason) != old:
-                reason = f"{LATE}, {THINNED}" if window.reason == THINNED else LATE
+            if old is None or window._replace(revision=old.revision, reason=old.reason).as_before(old) != old:
+                reason = f"{why}, {THINNED}" if window.reason == THINNED else why
                 changed.append(window._replace(revision=revision, reason=reason))
         return changed
 
@@ -310,5 +430,6 @@ def _window(
     return Window(
         channel.symbol, channel.unit, start_ms, start_ms + length_ms, revision,
         outcome.value, outcome.quality, q.status(outcome.quality), outcome.valid, outcome.expected,
-        outcome.valid_share, outcome.minimum, outcome.maximum, reason, outcome.last,
+        outcome.valid_share, outcome.minimum, outcome.maximum, reason, outcome.state.last, outcome.deviation,
+        outcome.flags, channel.average, outcome.state.last_ms, outcome.state.meter, outcome.state.steady_ms,
     )  # fmt: skip

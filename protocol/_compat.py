@@ -7,6 +7,7 @@
 #   unpacker(format)      function(data, at) -> tuple: a compiled struct where there is one
 #   text_of(data)         bytes -> str, strict UTF-8; ValueError (UnicodeError on CPython is one)
 #   bytes_of(text)        str -> bytes, strict UTF-8; ValueError
+#   SHAPES_MAX            so many shapes of messages are worth their memory (shapes.py): none on a device
 
 import hashlib
 import struct
@@ -14,6 +15,8 @@ import sys
 
 if sys.implementation.name == "micropython":
     from micropython import const
+
+    SHAPES_MAX = 0
 
     def keyed_sha256(prefix):
         sha256 = hashlib.sha256  # has no copy(): the prefix (a 64-byte pad) is hashed each time
@@ -80,6 +83,8 @@ if sys.implementation.name == "micropython":
 
 else:
     from hmac import compare_digest  # noqa: F401 (others take it from here)
+
+    SHAPES_MAX = 128
 
     def const(x):
         return x

@@ -6,6 +6,7 @@
 # Rule 3: rows of the usual shape are read at one go, any other by cbor.py. Which way a row goes does not
 #         change whether it is accepted; tests hold one against the other.
 
+from protocol import shapes
 from protocol._compat import const, unpacker
 from protocol.cbor import Float32, item, loads
 from protocol.errors import CodecError
@@ -93,23 +94,32 @@ def _rows(data, at):
     return tuple(rows)
 
 
+# Payload that begins with the head of a Readings -> Readings.
+def _readings(payload):
+    boot, at = item(payload, 2)
+    first_seq, at = item(payload, at)
+    base_ms, at = item(payload, at)
+    clock = payload[at] if at < len(payload) else 255  # 0 and 1 are their own encoding
+    if not (
+        type(boot) is type(first_seq) is type(base_ms) is int
+        and 0 < boot <= 0xFFFFFFFF
+        and 0 < first_seq <= _COUNT_MAX
+        and 0 <= base_ms <= _COUNT_MAX
+        and clock <= 1
+    ):
+        raise CodecError("Readings is not as in messages.cddl")
+    return Readings(boot, first_seq, base_ms, clock, _rows(payload, at + 1))
+
+
 # Payload -> Readings, Hello, Summary or Now.
 def decode(payload):
     head = payload[:2]
     if head == b"\x86\x03":
-        boot, at = item(payload, 2)
-        first_seq, at = item(payload, at)
-        base_ms, at = item(payload, at)
-        clock = payload[at] if at < len(payload) else 255  # 0 and 1 are their own encoding
-        if not (
-            type(boot) is type(first_seq) is type(base_ms) is int
-            and 0 < boot <= 0xFFFFFFFF
-            and 0 < first_seq <= _COUNT_MAX
-            and 0 <= base_ms <= _COUNT_MAX
-            and clock <= 1
-        ):
-            raise CodecError("Readings is not as in messages.cddl")
-        return Readings(boot, first_seq, base_ms, clock, _rows(payload, at + 1))
+        readings = shapes.read(payload)
+        if readings is None:
+            readings = _readings(payload)
+            shapes.learn(payload, readings)
+        return readings
     if head == b"\x8d\x01":
         values = loads(payload, Float32)[1:]
         values[6] = channels(values[6], True)

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from random import Random
 
 from protocol import framing
 from protocol.cose import Mac0
@@ -31,6 +32,8 @@ FULL = 48
 """Rows of its full frames; tests hold both figures against the firmware's own."""
 HOLD_MS = 2400
 """How long its readings wait for company."""
+JITTER_MS = 5
+"""An answer of an instrument comes up to so much later than another time."""
 SPAN_MS = 50 * 86_400_000
 READ_BYTES = 65536
 CONNECT_S_MAX = 10.0
@@ -148,10 +151,17 @@ class _Live:
 
 
 def _live_readings(first: int, count: int, base_ms: int) -> Readings:
-    """Readings number first + 1 and on: one of each channel every POLL_MS, 20 ms apart."""
-    times = [base_ms + n // ROWS * POLL_MS + n % ROWS * 20 for n in range(first, first + count)]
+    """Readings number first + 1 and on: one of each channel every POLL_MS, some 20 ms apart.
+
+    They have noise in all their bits, so that nothing that is written packs better than at work.
+    """
+    random = Random(first)
+    times = [
+        base_ms + n // ROWS * POLL_MS + n % ROWS * 20 + random.randrange(JITTER_MS)
+        for n in range(first, first + count)
+    ]
     rows = tuple(
-        (n % ROWS, at - times[0], float_bits(20.0 + n % 997 / 64), 0, 0)
+        (n % ROWS, at - times[0], float_bits(10.0 * (1 + n % ROWS) + random.gauss(0.0, 0.3)), 0, 0)
         for n, at in zip(range(first, first + count), times, strict=True)
     )
     return Readings(1, first + 1, times[0], 1, rows)

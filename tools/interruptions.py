@@ -13,8 +13,8 @@ from gateway.interruptions import NOTICE_MS
 from gateway.journal.reader import reading
 from gateway.notices import listed_of_month
 from gateway.reports.interruption import Listed, month_csv
-from gateway.reports.layout import GMT7_S
 from gateway.reports.message import rfc3339
+from gateway.zone import GMT7_S
 from tools.people import Failure, UsageError
 
 

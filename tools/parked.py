@@ -13,9 +13,10 @@ import json
 import os
 import pwd
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gateway import config as configuration
 from gateway.clock import Clock
@@ -24,7 +25,8 @@ from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.journal import parked
 from gateway.journal.journal import Journal
-from gateway.journal.outbox import SOURCE, JournalOutbox
+from gateway.journal.kinds import GATEWAY
+from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import Reader, reading
 from gateway.lock import lock
 from gateway.parked import Desk, overtaken
@@ -90,7 +92,7 @@ def print_change(
         if what == RELEASE:
             files = [one.id for one in config.destination if one.kind not in MESSAGES]
             late = overtaken(reader, files, ids or parked.ids_of(reader, everything))
-    answer = _done(config, order)
+    answer = done(config, order)
     late = [row for row in late if row.id in set(answer.changed)]
     if as_json:
         names = {"overtaken": [row.name for row in late]}
@@ -129,7 +131,10 @@ def _reading(config: Config) -> Iterator[Reader]:
         yield reader
 
 
-def _done(config: Config, order: Order) -> Answer:
+def done(
+    config: Config, order: Order, here: Callable[[Path, Order], Coroutine[Any, Any, Answer]] | None = None
+) -> Answer:
+    """Let a running gateway do it, or do it here() while it is stopped (rule 1)."""
     state_dir = config.gateway.state_dir
     with contextlib.ExitStack() as held:
         try:
@@ -137,14 +142,14 @@ def _done(config: Config, order: Order) -> Answer:
         except JournalError as error:
             running = str(error)
         else:
-            return asyncio.run(_here(state_dir, order))
+            return asyncio.run((here or _here)(state_dir, order))
     return _asked(state_dir, order, running)
 
 
 async def _here(state_dir: Path, order: Order) -> Answer:
     """The gateway is stopped, and cannot start meanwhile."""
     journal, clock = Journal(state_dir / "journal.db"), Clock()
-    journal.open([SOURCE])
+    journal.open([GATEWAY])
     journal.start()
     try:
         now_ms = max(clock.now_ms(), await journal.read(Reader.newest_ms))  # never before an earlier entry
@@ -178,7 +183,7 @@ def _asked(state_dir: Path, order: Order, running: str) -> Answer:
         return found
     raise Failure(
         f"The gateway took it and has not finished it within {ANSWER_S_MAX:.0f} s: its status page says why. "
-        "Look later with `quantrac gateway parked` what came of it."
+        "Look later with `quantrac gateway parked` or `alerts` what came of it."
     )
 
 

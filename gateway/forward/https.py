@@ -129,7 +129,7 @@ def _told(answer: Answer, server: str, document: Document, token: str) -> Destin
         what = f"{server} answers {said}: nobody takes documents at this address"
         return Refused(f"{what}. Correct url, or ask its people. All of them wait until then.")
     if status in SOON or status >= 500:
-        return Unreachable(f"{server} answers {said}. Trying again.", _retry_after_s(answer.headers))
+        return Unreachable(f"{server} answers {said}. Trying again.", retry_after_s(answer.headers))
     if 300 <= status < 400:
         there = shown(answer.headers.get("location", ""), token, SAID_LENGTH_MAX) or "nowhere"
         what = f"{server} answers {status} and points to {there}"
@@ -149,7 +149,7 @@ def _said(answer: Answer, token: str) -> str:
     return f" ({shown(answer.body.decode('utf-8', 'replace'), token, SAID_LENGTH_MAX)})"
 
 
-def _retry_after_s(headers: dict[str, str]) -> float:
+def retry_after_s(headers: dict[str, str]) -> float:
     """Seconds that Retry-After asks for, 0 for none. A date is held against the server's own (Date)."""
     asked = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", asked):

@@ -8,8 +8,10 @@ from gateway.config import FtpDestination as FtpSettings
 from gateway.config import FtpsDestination as FtpsSettings
 from gateway.config import HttpsDestination as HttpsSettings
 from gateway.config import MqttDestination as MqttSettings
+from gateway.config import NotifyDestination as NotifySettings
 from gateway.config import SftpDestination as SftpSettings
 from gateway.forward import port
+from gateway.reports.alert_text import Channel, Teller
 
 
 def make(config: Config, settings: Destination) -> port.Destination:
@@ -39,4 +41,10 @@ def make(config: Config, settings: Destination) -> port.Destination:
             station = config.station
             client_id = f"quantrac-{station.province}-{station.facility}-{station.code}-{settings.id}"
             return MqttDestination(settings, client_id)
+        case NotifySettings():
+            from gateway.forward.notify import NotifyDestination
+
+            station = config.station
+            known = {channel.symbol: Channel(channel.unit, channel.decimals) for channel in config.channel}
+            return NotifyDestination(settings, Teller(station.code, station.name, known, settings.lang))
     raise AssertionError(f"no destination for {type(settings).__name__}")

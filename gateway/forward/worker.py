@@ -16,6 +16,7 @@ Rule 1: a document is marked only after the destination confirmed it (marks.py).
 Rule 2: deliveries begin in outbox order; after a failure the oldest unconfirmed comes first again.
 Rule 3: back-off runs on real time, not on the station's clock, which can jump.
 Rule 4: what a person does to documents that may be under way is done between two deliveries: between().
+Rule 5: while it is `paused` nothing is begun, and the connection is closed; the oldest document grows older.
 """
 
 from __future__ import annotations
@@ -121,6 +122,8 @@ class Worker:
         self._calls: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future]] = deque()
         self._called: asyncio.Future[None] | None = None  # done when there are some; None before run()
         self._ended = False
+        self.paused = False
+        """Set it before run(), or between() two deliveries."""
 
     async def run(self) -> None:
         """Deliver until cancelled; stops within 5 s and leaves nothing confirmed unmarked if it can."""
@@ -193,6 +196,9 @@ class Worker:
     async def _deliver_until_failure(self) -> Exception:
         while True:
             await self._answer_calls()
+            if self.paused:
+                await self._rest()
+                continue
             self._marks.check()
             drained = await self._launch()
             if not self._flying:
@@ -234,6 +240,21 @@ class Worker:
         else:
             after = max(self._flying[-1][0].id if self._flying else 0, self._marks.newest)
         self._ready += await self._outbox.pending(self.id, after, max(room, AHEAD))
+
+    async def _rest(self) -> None:
+        """Until something is queued or somebody calls: then it is looked again whether it is paused."""
+        await self._land()
+        self.counters.connected = False
+        self._event.clear()
+        oldest = await self._outbox.pending(self.id, 0, 1)
+        self.counters.oldest_unsent_ms = oldest[0].at_ms if oldest else None
+        assert self._called is not None
+        news = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({news, self._called}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            self._rewind = True  # the oldest comes first when it goes on
 
     async def _idle(self) -> None:
         """Until something is queued, or what is being marked is, with an error perhaps."""

@@ -9,8 +9,7 @@ Rule 1: written right behind the greeting (HELLO) that brings it, when it is ano
 Rule 2: follows from the greetings: Check (quantrac rebuild) makes it once more. No window rests on it.
 Rule 3: since_ms is the start of the boot that greets. Boots before it that never greeted may have had it.
 Rule 4: readings say themselves by which calibration they are to be read, each by its id.
-Rule 5: another "what" is passed over: a record of a calibration (zero, span, drift, certificate, by whom) is
-        to be one. Instruments that are wired to the gateway have none yet.
+Rule 5: another "what" is passed over: a person's record of a calibration (calibration/record.py) is one.
 """
 
 from __future__ import annotations

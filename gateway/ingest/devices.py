@@ -98,6 +98,7 @@ class DeviceIngest:
         self.urgent = False  # an event or a greeting has come since this was last looked at: nobody waits
         self.answer_due = False  # an acknowledgement is due, whether or not something new was committed
         self.on_result: Callable[[Result], None] = lambda result: None  # whoever commands listens
+        self.on_event: Callable[[Event], None] = lambda event: None  # whoever waits for one
         self.send: Callable[[bytes], bool] | None = None  # over the live link: whether it takes the bytes
         self._source = source
         self._mac = Mac0(device, key)
@@ -145,7 +146,9 @@ class DeviceIngest:
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)
                     )
                 else:
-                    self.urgent |= type(message) is Event
+                    if type(message) is Event:
+                        self.urgent = True
+                        self.on_event(message)
                     boot, first_seq, last_seq, first_ms, last_ms = self._record(message, moment, entries)
                     entries.append(
                         (FRAME, source, boot, first_seq, last_seq, now_ms, mono_ms, first_ms, last_ms, body)

@@ -22,6 +22,7 @@ from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
 
+from gateway.ingest.coil import CoilWrite
 from gateway.ingest.planner import Block
 from protocol.modbus import EXCEPTION_LENGTH, crc16, silence_us
 
@@ -93,7 +94,7 @@ class Exchange:
             self._client.close()
             self._client = None
 
-    async def ask(self, block: Block) -> tuple[int, Any]:
+    async def ask(self, block: Block | CoilWrite) -> tuple[int, Any]:
         """(ANSWER, data bytes), (REFUSED | AWAY, Modbus exception code), or another outcome and None."""
         if not self.up:
             return LOST, None
@@ -164,7 +165,7 @@ class Exchange:
         return self._link.path if self.serial else f"{self._link.host} port {self._link.port}"
 
 
-def _judge(answer: Any, request: Any, block: Block) -> tuple[int, Any]:
+def _judge(answer: Any, request: Any, block: Block | CoilWrite) -> tuple[int, Any]:
     body = answer.body
     if answer.transaction_id != request.transaction_id or answer.dev_id != block.unit:
         return WRONG, None
@@ -172,18 +173,22 @@ def _judge(answer: Any, request: Any, block: Block) -> tuple[int, Any]:
         return (AWAY if body[0] in NO_SUCH_UNIT else REFUSED), body[0]
     if answer.function_code != block.function or len(body) != block.answer_bytes + 1:
         return WRONG, None
+    if isinstance(block, CoilWrite):
+        return (ANSWER, body) if body == block.echo else (WRONG, None)
     if body[0] != block.answer_bytes:
         return WRONG, None
     return ANSWER, body[1:]
 
 
 class _Question(ReadHoldingRegistersRequest):
-    """A read request of any of the four tables: they differ in the function only."""
+    """A read request of any of the four tables, or a write of a coil: they differ in the function only."""
 
-    def __init__(self, block: Block):
+    def __init__(self, block: Block | CoilWrite):
         super().__init__(dev_id=block.unit, address=block.address, count=block.count)
         self.function_code = block.function
-        self.MAX_COUNT = 2000  # of bits; the planner has kept the limit for registers
+
+    def encode(self) -> bytes:
+        return self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big")
 
 
 class _Answer(ModbusPDU):
@@ -210,7 +215,7 @@ class _ExpectingRtu(FramerRTU):
 
     _unit, _function, _lengths = 0, 0, (EXCEPTION_LENGTH, EXCEPTION_LENGTH)
 
-    def expect(self, block: Block) -> None:
+    def expect(self, block: Block | CoilWrite) -> None:
         self._unit, self._function = block.unit, block.function
         self._lengths = (EXCEPTION_LENGTH + block.answer_bytes, EXCEPTION_LENGTH)
 

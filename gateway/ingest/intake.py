@@ -20,30 +20,40 @@ app.py gives it what it needs and runs it; documents(windows) and clock come fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.accumulate import Newest
+from gateway.channel_events import units
 from gateway.counters import Counters
 from gateway.errors import CommandError, JournalError
-from gateway.ingest import calibrations, polls, replay
+from gateway.ingest import calibrations, corrections, polls, replay
 from gateway.ingest.commands import TIMEOUT_S, Commands
 from gateway.ingest.devices import DeviceIngest, Moment, Stream
 from gateway.ingest.raw import RawFeed
 from gateway.journal.journal import Journal
-from gateway.journal.kinds import CONFIGURATION, EVENT, WINDOW
+from gateway.journal.kinds import CALIBRATION, CONFIGURATION, EVENT, GATEWAY, WINDOW
 from gateway.journal.reader import reading
 from gateway.journal.writer import Entry, Job
 from gateway.lane import Lane
 from gateway.logs import get_logger
-from gateway.windows import EMPTY_MS, Channel, Settings, Window, Windows, body
+from gateway.marks import LENGTH_MS_MAX, Mark
+from gateway.windows import (
+    BEFORE,
+    EMPTY_MS,
+    LATE,
+    PASSED_ON_MAX,
+    Channel,
+    Settings,
+    Window,
+    Windows,
+    body,
+)
 from protocol import cbor
 from protocol.messages import Result
 
 log = get_logger("intake")
 
-GATEWAY = "gateway"
-"""Source of entries about the gateway itself."""
 TICK_S = 0.2
 """How often closing windows is looked at, in real seconds."""
 WINDOWS_PER_TICK = 32
@@ -57,6 +67,7 @@ FRAME_PATIENCE_S = 5.0
 itself after 8 s."""
 POLL_PATIENCE_S = 2.0
 """... and those of the gateway's own instruments, which nobody keeps: what a power cut may take of them."""
+_NONE: Mapping[str, str] = {}
 PAUSE_MS = 250
 """What a device is asked to wait when the queue is half full."""
 
@@ -69,7 +80,13 @@ def channels_of(config) -> list[Channel]:
         source = channel.source
         more: dict[str, Any] = dict(zip(("low", "high"), channel.plausible or (), strict=False))
         more |= {"decimals": channel.decimals, "unit_when_none": channel.unit_when_none}
-        if hasattr(source, "device"):
+        more |= {"average": channel.average, "checks": channel.checks.rules(), "rollover": channel.rollover}
+        more |= {"update_ms": channel.update_s and channel.update_s * 1000, "holds": True}
+        more |= {"sent": channel.sent, "busy": channel.busy.pairs()}
+        if hasattr(source, "derived"):
+            derived = source.derived()
+            found.append(Channel(channel.symbol, channel.unit, "", channel.symbol, derived=derived, **more))
+        elif hasattr(source, "device"):
             found.append(
                 Channel(channel.symbol, channel.unit, f"device/{source.device}", source.quantity, **more)
             )
@@ -88,6 +105,16 @@ def settings_of(config) -> Settings:
         grace_ms=config.gateway.grace_s * 1000,
         label=config.gateway.label,
     )
+
+
+class _Recomputed(NamedTuple):
+    """A closed window, anew: its rows that changed, the entries it rests on, and whether the next one begins
+    with what changed.
+    """
+
+    changed: list[Window]
+    through: int
+    passes_on: bool
 
 
 class Intake:
@@ -109,6 +136,7 @@ class Intake:
         raw: RawFeed | None = None,
         real_s: Callable[[float], float] = float,
         events: Callable[[list[Window]], Iterable[bytes]] = lambda windows: (),
+        wiring: Mapping[str, str] = _NONE,
     ):
         self.journal = journal
         self.counters = counters or Counters()
@@ -122,10 +150,13 @@ class Intake:
         self._commands: dict[str, Commands] = {}
         self._channels = list(channels)
         self._settings = settings
+        self._wiring_told = wiring
         self._keys = devices
         self._now = now
         self.known_ms = 0  # newest moment that the journal knows of, at opening,
         self._opened = 0  # and its entries
+        self.turns = 0  # of run()
+        self._before: list[Channel] = []  # configured at the start before
         self._documents = documents
         self._events = events
         self._raw = raw
@@ -144,12 +175,13 @@ class Intake:
             self._lanes.setdefault(name, Lane(name, [], self.windows))
         self.journal.open([GATEWAY, *self._lanes])
         with reading(self.journal.path) as reader:
-            boot, commanded = replay.learn(reader, self._lanes)
-            calibrated = calibrations.learn(reader)
+            boot, commanded = replay.learn(reader, self._lanes, self.windows.marks)
+            calibrated, corrected = calibrations.learn(reader), corrections.learn(reader)
             self._boot = boot + 1
             replay.resume(reader, self.windows, self._now().mono_s)
             self.known_ms = reader.newest_ms()
             self._opened = reader.size()
+            self._before = replay.configured(reader)
         for device, key in self._keys.items():
             name = f"device/{device}"
             ingest = self.devices[device] = DeviceIngest(
@@ -165,27 +197,36 @@ class Intake:
             ingest.on_result = self._commands[device].answered
         numbers: dict[str, int] = {}
         for channel in self._channels:
+            if channel.derived:
+                self._wiring.append(("", 0))  # nobody polls it
+                continue
             number = numbers[channel.source] = numbers.get(channel.source, -1) + 1
             self._wiring.append((channel.source, number))
             if channel.source.startswith("bus/") and channel.source not in self._buses:
                 bus = polls.BusIngest(
                     self.journal.source(channel.source), self._boot, self._lanes[channel.source]
                 )
-                bus.describe(replay.numbered(self._channels, channel.source))
+                newest = corrected.get(channel.source, {})
+                bus.describe(replay.numbered(self._channels, channel.source), newest, self._wiring_told)
                 self._buses[channel.source] = bus
         self._journaled()
 
     async def begin(self) -> None:
-        """Write down this start, with the configuration. Durable when this returns."""
+        """Write down this start, with the configuration, and what of it is another than before. Durable when
+        this returns.
+        """
         moment = self._now()
         data = polls.configuration(self._boot, self._settings, self._channels)
-        await self.journal.commit(entries=[self._entry(CONFIGURATION, data, moment)], now_ms=moment.now_ms)
+        entries = [self._entry(CONFIGURATION, data, moment)]
+        entries += [self._entry(EVENT, told, moment) for told in units(self._before, self._channels)]
+        await self.journal.commit(entries=entries, now_ms=moment.now_ms)
 
     async def run(self) -> None:
         """Close windows as they become due, until cancelled. JournalError when the journal has stopped for
         good: nothing that goes on from there would be true.
         """
         while True:
+            self.turns += 1
             if self.journal.stopped:
                 raise JournalError(self.journal.reason)
             more = False
@@ -266,7 +307,7 @@ class Intake:
                 if job.error is None:
                     self._journaled_of(lane, taken)
 
-            drafts = self._told(self._raw.polled, source, entries, part) if self._raw else ()
+            drafts = self._told(self._raw.polled, source, entries, part, ingest.lane) if self._raw else ()
             self.journal.submit(
                 entries,
                 drafts=drafts,
@@ -309,11 +350,10 @@ class Intake:
                 gap = cbor.dumps(["gap", GATEWAY, *skipped])
                 self.journal.submit([self._entry(EVENT, gap, moment)])
                 continue
-            self._submit_windows(self.windows.close(start_ms), self.journal.submitted, moment)
+            self._submit_windows([(self.windows.close(start_ms), self.journal.submitted)], moment)
             await asyncio.sleep(0)
-        if late := self.windows.late_due(self._now().mono_s, LATE_PER_TICK):
-            await self.journal.commit()  # so that what made them late is on disk
-        for window in late:
+        for window in self.windows.late_due(self._now().mono_s, LATE_PER_TICK):
+            await self.journal.commit()  # so that what made it late, and the windows before it, are on disk
             await self._revise(window)
         return more or located
 
@@ -349,34 +389,126 @@ class Intake:
         device.counters.placed_late += sum(replay.count(message) for _, message in found)
         log.info("records placed in time", source=lane.name, boot=boot, entries=len(found))
 
-    def _submit_windows(self, rows: list[Window], through: int, moment: Moment) -> Job:
-        windows = [(row, self._entry(WINDOW, body(row, through), moment)) for row in rows]
-        events = [self._entry(EVENT, data, moment) for data in self._events(rows)]
-        drafts = list(self._documents(rows))
+    def _submit_windows(self, parts: Sequence[tuple[list[Window], int]], moment: Moment) -> Job:
+        """Rows of windows, each with the entries they were computed from, in one transaction."""
+        windows = [
+            (row, self._entry(WINDOW, body(row, through), moment)) for rows, through in parts for row in rows
+        ]
+        every = [row for rows, _ in parts for row in rows]
+        events = [self._entry(EVENT, data, moment) for data in self._events(every)]
+        drafts = list(self._documents(every))
         return self.journal.submit(events, windows=windows, drafts=drafts, now_ms=moment.now_ms)
 
     async def _revise(self, late) -> None:
         """A closed window got readings: compute it from the journal, and keep the result as a new
-        revision.
+        revision; with it, in the same transaction, the windows behind it that come out another because of it.
         """
-        scratch = self.windows.scratch(late.start_ms)
-        found = await self.journal.read(replay.recompute, scratch, late.start_ms)
+        told = self._told_so_far()
+        found = await self._recomputed(late.start_ms, {}, LATE)
         if found is None:
-            log.warning("a window stays as it is: its readings were pruned", start_ms=late.start_ms)
+            log.warning(
+                "a window stays as it is: its readings were pruned, or windows had another length",
+                start_ms=late.start_ms,
+            )
             return  # what came late stays counted as late
-        fresh, stored, through = found
-        changed = self.windows.revised(fresh, stored)
+        parts, start_ms = [found], late.start_ms
+        while found is not None and found.passes_on and len(parts) <= PASSED_ON_MAX:
+            start_ms += self._settings.length_ms
+            if self.windows.next_ms is None or start_ms >= self.windows.next_ms:
+                break
+            left = {window.symbol: window for window in found.changed}
+            found = await self._recomputed(start_ms, left, BEFORE)
+            if found is not None and found.changed:
+                parts.append(found)
+        if self._told_so_far() != told:  # rows stand behind it, and were computed without it
+            self.windows.again(late)
+            return
+        changed = [(part.changed, part.through) for part in parts if part.changed]
         if changed:
-            self._submit_windows(changed, through, self._now())
-            log.info("window revised", start_ms=late.start_ms, symbols=[w.symbol for w in changed])
+            self._submit_windows(changed, self._now())
+            for rows, _ in changed:
+                self.windows.took(rows)
+            symbols = sorted({window.symbol for rows, _ in changed for window in rows})
+            log.info("window revised", start_ms=late.start_ms, windows=len(changed), symbols=symbols)
         late.settled()
 
+    def _told_so_far(self) -> int:
+        """A number that is another one when anything was said since about what numbers mean."""
+        return sum([lane.told for lane in self._lanes.values()])
+
+    async def _recomputed(self, start_ms: int, before: dict[str, Window], why: str) -> _Recomputed | None:
+        """A closed window anew; None where it has to stay as it is."""
+        scratch = self.windows.scratch(start_ms)
+        found = await self.journal.read(replay.recompute, scratch, start_ms, before)
+        if found is None:
+            return None
+        fresh, stored, through = found
+        changed = self.windows.revised(fresh, stored, why) if stored else []
+        return _Recomputed(changed, through, self.windows.passes_on(changed, stored))
+
     def _entry(self, kind: int, data: bytes, moment: Moment) -> Entry:
-        source = self.journal.source(GATEWAY)
-        return Entry(kind, source, 0, 0, 0, moment.now_ms, moment.mono_ns // 1_000_000, None, None, data)
+        (entry,) = self.journal.own(kind, [data], (moment.now_ms, moment.mono_ns // 1_000_000))
+        return entry
+
+    async def mark(self, symbol: str, quality: int, minutes: float, who: str, reason: str) -> Mark:
+        """A person calibrates or maintains a channel's instrument from now on, for so long at the most; with
+        quality OK he is done. Durable when this returns. CommandError says what cannot be.
+        """
+        moment = self._now()
+        from_ms = max(moment.now_ms, self.windows.next_ms or 0)
+        to_ms = max(from_ms, moment.now_ms + int(minutes * 60_000))
+        known = [channel.symbol for channel in self._channels if not channel.derived]
+        if symbol not in known:
+            raise CommandError(f"There is no channel '{symbol}'. Name one of: {', '.join(known)}.")
+        if not 0 <= minutes * 60_000 <= LENGTH_MS_MAX:
+            days = LENGTH_MS_MAX // 86_400_000
+            raise CommandError(f"{minutes:g} minutes are no time for that: {days} days are the most.")
+        mark = Mark(symbol, quality, from_ms, to_ms, who, reason)
+        self.windows.marks.take(mark)
+        await self.journal.commit(entries=[self._entry(EVENT, mark.event(), moment)], now_ms=moment.now_ms)
+        return mark
+
+    def standing(self, symbol: str) -> tuple[int, Sequence]:
+        """(id, points) of what a channel's readings are led over now, by the gateway or its device; (0, ())
+        for nothing.
+        """
+        channel = self._channel(symbol)
+        if channel.source in self._buses:
+            return self._buses[channel.source].standing(symbol)
+        return self.devices[channel.source.removeprefix("device/")].calibrated.get(channel.quantity, (0, ()))
+
+    async def correct(
+        self, symbol: str, points: Sequence[Sequence[float]], who: str, also: Sequence[bytes] = ()
+    ) -> None:
+        """Lead a channel's readings over these points from here on: those of a bus by a correction of ours,
+        those of a device by its own command. `also`: bodies of CALIBRATION entries that say why. Durable when
+        this returns. CommandError, JournalError.
+        """
+        channel, moment = self._channel(symbol), self._now()
+        because = [self._entry(CALIBRATION, data, moment) for data in also]
+        bus = self._buses.get(channel.source)
+        if bus is not None:
+            made = bus.next(symbol, tuple([(raw, value) for raw, value in points]), who)
+            source = self.journal.source(channel.source)
+            entry = self._entry(CALIBRATION, made.body(), moment)._replace(source=source)
+            await self.journal.commit(entries=[entry, *because], now_ms=moment.now_ms)
+            bus.correct(made)  # on the disk before the first reading that names it
+            return
+        number, _ = self.standing(symbol)
+        given = {"channel": channel.quantity, "id": number + 1, "points": [list(point) for point in points]}
+        result = await self.command(channel.source.removeprefix("device/"), "calibrate", given, who=who)
+        if not result.ok:
+            raise CommandError(f"The device did not take it: {result.text}")
+        await self.journal.commit(entries=because, now_ms=self._now().now_ms)
+
+    def _channel(self, symbol: str) -> Channel:
+        for channel in self._channels:
+            if channel.symbol == symbol and not channel.derived:
+                return channel
+        raise CommandError(f"There is no channel '{symbol}' that is measured.")
 
     def newest(self, symbol: str) -> Newest | None:
-        """A channel's newest reading."""
+        """A channel's newest reading; None for one that is made of others."""
         found = self._by_symbol.get(symbol)
         return None if found is None else found[0].newest(found[1], self._now().now_ms)
 

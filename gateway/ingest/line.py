@@ -10,18 +10,22 @@ Rule 5: on RS-485 a late answer to one question looks like the answer to the nex
         question to the same unit waits until the late answer can no longer come. An instrument that thinks
         longer than twice timeout_ms needs a larger timeout_ms: nothing else could tell its answers apart.
 Rule 6: a line that is down gives TIMEOUT rows, a warning and attempts with back-off; it never raises.
+Rule 7: who wants something of an instrument beside the polls (the sampler) is served between two of them:
+        other().
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
 from gateway.ingest import exchange as x
 from gateway.ingest.backoff import Backoff
+from gateway.ingest.coil import CoilWrite
 from gateway.ingest.counters import LineCounters
 from gateway.ingest.decoding import Row
 from gateway.ingest.instrument import Instrument
@@ -82,6 +86,8 @@ class Line:
         self._tried = asyncio.Event()  # the first attempt to connect is over
         self._fresh = True  # nothing has answered since the connection was made
         self._schedule = Schedule([(p.poll_ms, p.phase_ms) for p in self.polls], self._skipped)
+        self._others: deque[tuple[Block | CoilWrite, asyncio.Future[tuple[int, Any]]]] = deque()
+        self._resting: asyncio.Timeout | None = None
         self._units: dict[int, Instrument] = {}
         for i, poll in enumerate(self.polls):
             if poll.unit not in self._units:
@@ -100,6 +106,17 @@ class Line:
         finally:
             self._exchange.drop()
             self.counters.up = False
+            for _, answer in self._others:
+                if not answer.done():
+                    answer.set_result((x.LOST, None))
+
+    async def other(self, question: Block | CoilWrite) -> tuple[int, Any]:
+        """Ask something beside the polls: Exchange.ask()'s outcome of the last of 1 + retries attempts."""
+        answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
+        self._others.append((question, answer))
+        if self._resting is not None:
+            self._resting.reschedule(asyncio.get_running_loop().time())
+        return await answer
 
     # The connection -------------------------------------------------------------------------
 
@@ -154,6 +171,8 @@ class Line:
             if unit is not None:
                 await self._probe(unit)
                 continue
+            if self._others:
+                await self._serve_other()
             due = self._schedule.take(now_ms)
             if due is not None:
                 self._units[self.polls[due[0]].unit].counters.late(now_ms - due[1])
@@ -167,10 +186,24 @@ class Line:
         away = [u for u in self._units.values() if u.silent and not u.backoff.due(mono)]
         seconds = min([LOOK_S, *((u.backoff.until_ns - mono) / 1e9 for u in away)])
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as self._resting:
                 await self._clock.sleep_until(self._schedule.next_ms())
         except TimeoutError:
             pass
+        finally:
+            self._resting = None
+
+    async def _serve_other(self) -> None:
+        question, answer = self._others.popleft()
+        outcome: tuple[int, Any] = (x.LOST, None)
+        for _ in range(self._attempts):
+            if answer.cancelled():
+                return
+            outcome = await self._exchange.ask(question)
+            if outcome[0] not in (x.SILENT, x.GARBLED):
+                break
+        if not answer.done():
+            answer.set_result(outcome)
 
     async def _serve(self, poll: Poll, index: int) -> None:
         """One due instant of a poll: exactly one row for each of its channels."""

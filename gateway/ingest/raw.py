@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from struct import pack, unpack
 from typing import Any
 
+from gateway.journal.bodies import payload
 from gateway.journal.kinds import FRAME
 from gateway.lane import Lane
 from gateway.windows import Channel
 from protocol import quality as q
 from protocol.calibration import engineering
-from protocol.cose import payload_of
 from protocol.messages import Readings, Summary, decode
 
 STATUS = [q.status(quality) for quality in range(len(q.NAMES))]
@@ -40,20 +40,26 @@ class RawFeed:
         self._channels = channels
         self._documents = documents
 
-    def polled(self, source: str, entries: Sequence[tuple], rows: Sequence[tuple]) -> Drafts:
-        """Of one poll of our own: rows of (index into the channels, time_ms, raw bits or None, quality)."""
-        channels = self._channels
+    def polled(
+        self, source: str, entries: Sequence[tuple], rows: Sequence[tuple], lane: Lane | None = None
+    ) -> Drafts:
+        """Of one poll of our own: rows of (index into the channels, time_ms, raw bits or None, quality).
+        `lane`: of this source, which knows what corrects them.
+        """
+        channels, over = self._channels, {} if lane is None else lane.points_now()
         told = []
         for index, time_ms, raw, quality in rows:
             channel = channels[index]
             value = None if raw is None else _number(raw)
+            if value is not None and channel.quantity in over:
+                value = engineering(value, over[channel.quantity])
             told.append((channel.symbol, time_ms, value, _status(channel, value, quality)))
         return self._documents(_name(source, entries[0], entries[-1]), rows[0][1], told, [])
 
     def framed(self, lane: Lane, entries: Sequence[tuple]) -> Drafts:
         """Of a device's frames, one document for all of them."""
         frames = [entry for entry in entries if entry[0] == FRAME]
-        messages = [decode(payload_of(entry[9])) for entry in frames]
+        messages = [decode(payload(entry[9])) for entry in frames]
         records = [message for message in messages if isinstance(message, (Readings, Summary))]
         return self._told(lane, records, _name(lane.name, frames[0], frames[-1])) if records else []
 

@@ -7,22 +7,24 @@ Rule 3: an entry without times (first_ms) is in no window by itself. Those of a 
         in the windows by an entry "located" [name, device, boot, first, last], which has their times and
         stands where they were taken in: it means the entries first..last of its source and boot.
 Rule 4: a window is never computed again from a part of its readings: where retention may have taken some of
-        them, it stays as it is.
+        them, it stays as it is. So does one of another length than windows have now: it and those beside it
+        would hold the same readings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from gateway.ingest import tables
+from gateway import marks
+from gateway.ingest import corrections, tables
 from gateway.ingest.polls import parse_configuration
-from gateway.journal.bodies import event
-from gateway.journal.kinds import COMMAND, CONFIGURATION, EVENT, FRAME, HELLO, POLL
+from gateway.journal.bodies import event, payload
+from gateway.journal.kinds import CALIBRATION, COMMAND, CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.lane import BACK_MS, Lane
 from gateway.logs import get_logger
-from gateway.windows import Channel, Window, Windows
-from protocol.cose import payload_of
+from gateway.marks import Marks
+from gateway.windows import Channel, Window, Windows, left
 from protocol.errors import CodecError
 from protocol.messages import Readings, Summary, decode
 
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 log = get_logger("replay")
 
 NEVER_S = float("-inf")
-LEARNED = (EVENT, CONFIGURATION, HELLO)
+_NOTHING: Mapping[str, Window] = {}
+LEARNED = (EVENT, CONFIGURATION, HELLO, CALIBRATION)
 """Kinds that say what numbers mean: read from the beginning at each start, and few."""
 
 
@@ -41,8 +44,9 @@ def numbered(channels: Iterable[Channel], source: str) -> list[Channel]:
     return [channel for channel in channels if channel.source == source]
 
 
-def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
-    """Tell the lanes every channel table and every boot's place in time.
+def learn(reader: Reader, lanes: dict[str, Lane], into: Marks) -> tuple[int, dict[str, int]]:
+    """Tell the lanes every channel table and every boot's place in time; `into`: what people said of
+    instruments.
 
     Returns the newest gateway boot, and the largest counter of a command to each source.
     """
@@ -50,14 +54,18 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
     for entry in reader.entries(kinds=LEARNED):
         if entry.kind == HELLO and entry.source in lanes:
             try:
-                hello = decode(payload_of(entry.body))
+                hello = decode(payload(entry.body))
             except CodecError:  # an earlier version let in what this one refuses
                 log.exception("a greeting in the journal cannot be read", source=entry.source)
                 continue
             tables.greeted(lanes[entry.source], hello)
-        elif entry.kind == EVENT and entry.source in lanes:
+        elif entry.kind == EVENT:
             name, details = event(entry.body)
-            if name == "placed":
+            if name == marks.EVENT_NAME:
+                into.take(marks.parse(entry.body))
+            elif entry.source not in lanes:
+                continue
+            elif name == "placed":
                 lanes[entry.source].place(*details)
             elif name == "untold":
                 lanes[entry.source].untold.add(*details)
@@ -65,6 +73,9 @@ def learn(reader: Reader, lanes: dict[str, Lane]) -> tuple[int, dict[str, int]]:
                 tables.recall(lanes[entry.source], *details)
             elif name == "command":  # in journals from before COMMAND
                 counters[entry.source] = max(counters[entry.source], details[1])
+        elif entry.kind == CALIBRATION:
+            if entry.source in lanes:
+                corrections.tell(lanes[entry.source], entry.body)
         elif entry.kind == CONFIGURATION:
             boot, _, channels = parse_configuration(entry.body)
             for source in {channel.source for channel in channels if channel.source in lanes}:
@@ -87,6 +98,13 @@ def _commanded(reader: Reader, lanes: dict[str, Lane]) -> dict[str, int]:
                 counters[entry.source] = details[1]
                 unknown.discard(entry.source)
     return counters
+
+
+def configured(reader: Reader) -> list[Channel]:
+    """The channels of the newest start; none in a new journal."""
+    for entry in reader.newest_first(CONFIGURATION):
+        return parse_configuration(entry.body)[2]
+    return []
 
 
 def feed(reader: Reader, lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None:
@@ -121,7 +139,7 @@ def count(message: Readings | Summary) -> int:
 def _readings(entry: Stored) -> Readings | Summary | None:
     """What an entry holds, if it is readings."""
     try:
-        message = decode(payload_of(entry.body) if entry.kind == FRAME else entry.body)
+        message = decode(payload(entry.body) if entry.kind == FRAME else entry.body)
     except CodecError as error:  # a fault of ours when it was written; the others must not go with it
         log.error("an entry cannot be read", idx=entry.idx, reason=str(error))
         return None
@@ -190,10 +208,10 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
 
 
 def recompute(
-    reader: Reader, scratch: Windows, start_ms: int
+    reader: Reader, scratch: Windows, start_ms: int, revised: Mapping[str, Window] = _NOTHING
 ) -> tuple[list[Window], list[Window], int] | None:
     """One window anew -> (its rows, the stored ones of all revisions, entries of the journal it rests on);
-    None by rule 4.
+    None by rule 4. `revised`: rows of the window before that are about to be written.
     """
     reader.rows("BEGIN")
     try:
@@ -202,12 +220,13 @@ def recompute(
         end_ms = start_ms + scratch.settings.length_ms
         through = reader.size()
         stored = reader.windows(start_ms, start_ms + 1)
+        if any(window.end_ms != end_ms for window in stored):
+            return None
         expected = {window.symbol: window.expected for window in stored}
-        before = reader.newest_windows(start_ms)
+        before = {**reader.newest_windows(start_ms), **revised}
         for state in scratch.states:
             state.expected = expected.get(state.channel.symbol) or None
-            earlier = before.get(state.channel.symbol)
-            state.carried = earlier.last if earlier is not None else None
+            state.carried = left(state.channel, before.get(state.channel.symbol))
         for first, last, source in reader.spans(start_ms, end_ms):
             feed(reader, scratch.lanes, reader.entries(first, last), source)
         return scratch.close(start_ms), stored, through

@@ -19,7 +19,7 @@ from gateway.journal import durable
 from gateway.journal.leaf import leaf
 from gateway.journal.packed import stored_body
 
-VERSION = 4
+VERSION = 5
 """Schema version this program writes: the newest schema/v<N>.sql."""
 PAGE_CACHE_KIB = 2048
 """Pages SQLite keeps for one connection; the journal is appended to, a larger cache buys nothing."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from gateway.errors import JournalError
 from gateway.journal import database, durable
 from gateway.journal.checkpoints import Checkpoints
+from gateway.journal.kinds import GATEWAY
 from gateway.journal.reader import Reader
 from gateway.journal.writer import Entry, Job, Writer
 from gateway.windows import Window
@@ -220,6 +221,15 @@ class Journal:
         if job.error is not None:
             raise JournalError(str(job.error)) from job.error
         return job
+
+    def own(self, kind: int, bodies: Iterable[bytes], moment: tuple[int, int]) -> list[Entry]:
+        """Entries of the gateway itself. `moment` is (station time, monotonic) in ms."""
+        source, (now_ms, mono_ms) = self.source(GATEWAY), moment
+        return [Entry(kind, source, 0, 0, 0, now_ms, mono_ms, None, None, body) for body in bodies]
+
+    async def tell(self, kind: int, bodies: Iterable[bytes], moment: tuple[int, int]) -> None:
+        """commit() of own() entries."""
+        await self.commit(entries=self.own(kind, bodies, moment), now_ms=moment[0])
 
     @property
     def refusing(self) -> bool:

@@ -24,7 +24,11 @@ DELIVERY = 8
 COMMAND = 9
 """A command to a device, or its result: CBOR ["command" | "result", device, ...]. EVENT in older journals."""
 CALIBRATION = 10
-"""What is known of a calibration: CBOR map, "what" says of which sort (ingest/calibrations.py)."""
+"""What is known of a calibration: CBOR map, "what" says of which sort: ingest/calibrations.py,
+ingest/corrections.py, calibration/record.py."""
 
 RECORDS = (FRAME, POLL)
 """Kinds whose (source, boot, sequence) only rises."""
+
+GATEWAY = "gateway"
+"""The source of what the gateway itself does, decides, and hears of people."""

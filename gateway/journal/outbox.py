@@ -55,8 +55,6 @@ _PENDING = (
     "WHERE destination = ? AND state = 0 AND id > ? "
     f"AND (at_ms <= ? OR kind = '{AT_ONCE}') ORDER BY id LIMIT ?"
 )
-SOURCE = "gateway"
-"""Whom entries about deliveries are from."""
 _NEXT_DUE = "SELECT MIN(at_ms) FROM outbox WHERE destination = ? AND state = 0 AND at_ms > ?"
 _ANY_TIME = (1 << 63) - 1
 DUE_LOOK_S = 60.0
@@ -163,7 +161,8 @@ class JournalOutbox:
     async def by_hand(
         self, action: parked.Action, ids: Sequence[int], who: str, why: str
     ) -> tuple[list[parked.Row], list[parked.Row]]:
-        """A person parks pending documents, of which none may be under way, or releases parked ones.
+        """A person parks pending documents, of which none may be under way, or releases parked ones; or has
+        delivered ones sent again.
 
         Those of `ids` that were changed, durably, and the others that there are, as they are.
         """
@@ -171,14 +170,10 @@ class JournalOutbox:
         changed = [row for row in rows if row.state == action.before]
         if not changed:
             return [], rows
-        now_ms, source = self._now_ms(), self._journal.source(SOURCE)
-        mono_ms = self._mono_ns() // 1_000_000
+        now_ms, mono_ms = self._now_ms(), self._mono_ns() // 1_000_000
         await self._journal.commit(
-            entries=[
-                Entry(EVENT, source, 0, 0, 0, now_ms, mono_ms, None, None, body)
-                for body in parked.bodies(action, changed, who, why)
-            ],
-            marks=[parked.marks(action, changed, who, why, now_ms)],
+            entries=self._journal.own(EVENT, parked.bodies(action, changed, who, why), (now_ms, mono_ms)),
+            marks=parked.marks(action, changed, who, why, now_ms),
             now_ms=now_ms,
         )
         # A mark that the disk had held up may have come first: what counts is how they are now.
@@ -188,6 +183,7 @@ class JournalOutbox:
         for row in changed:
             self._handed.pop(row.id, None)
             self._counters.destination(row.destination).parked += action.parked
+            self._counters.destination(row.destination).queued += action.queued
             self.event(row.destination).set()
         return changed, [row for row in rows if row not in changed]
 
@@ -208,14 +204,11 @@ class JournalOutbox:
                 if (answer := answers.get(id)) is not None:
                     settled = Settled(handed.key, handed.digest, answer.remote, answer.size, answer.answer)
                 documents.setdefault(handed.destination, []).append(settled)
-        source, mono_ms = self._journal.source(SOURCE), self._mono_ns() // 1_000_000
-        return [
-            Entry(
-                DELIVERY, source, 0, 0, 0, now_ms, mono_ms, None, None,
-                Delivery(destination, state, now_ms, settled, reason).encode(),
-            )
+        bodies = [
+            Delivery(destination, state, now_ms, settled, reason).encode()
             for destination, settled in documents.items()
-        ]  # fmt: skip
+        ]
+        return self._journal.own(DELIVERY, bodies, (now_ms, self._mono_ns() // 1_000_000))
 
     def event(self, destination: str) -> asyncio.Event:
         """Set whenever documents for `destination` were queued, or have become due."""

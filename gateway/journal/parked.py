@@ -1,7 +1,8 @@
-"""Documents that wait for a person, and the two things that a person does about documents.
+"""Documents that wait for a person, and the three things that are done about documents at somebody's word.
 
-    parked --release--> pending          it is sent after all
-    pending --park----> parked           it is not sent
+    parked --release---> pending         it is sent after all
+    pending --park-----> parked          it is not sent
+    delivered --resend-> pending         it is sent again; the delivery before is tallied: the sums hold
 
 Rule 1: a mark and the EVENT that says who did it and why are one transaction: [name, destination, who, why,
         keys].
@@ -34,11 +35,14 @@ _ROWS = "SELECT id, destination, key, name, state FROM outbox WHERE id IN ({}) O
 
 
 class Action(NamedTuple):
-    """One of the two: the EVENT's name, the state before, what it adds to the number of parked documents."""
+    """One of the three: the EVENT's name, the state before, what it adds to the number of parked documents
+    and to that of all that were ever queued.
+    """
 
     event: str
     before: int
     parked: int
+    queued: int = 0
 
     def done(self, row: Row) -> bool:
         """Whether it was done to this one (what was released may be delivered by now)."""
@@ -47,11 +51,20 @@ class Action(NamedTuple):
 
 RELEASE = Action("released", PARKED, -1)
 PARK = Action("parked", PENDING, 1)
+RESEND = Action("resent", DELIVERED, 0, 1)
 # Of the attempts one is left, so that the destination looks whether it has the document; not ten, at which a
 # mistake of ours would park it again at once.
 _RELEASE = (
     f"UPDATE outbox SET state = {PENDING}, attempts = MIN(attempts, 1), settled_ms = NULL "
     f"WHERE id = ? AND state = {PARKED}"
+)
+_TALLY = (
+    f"INSERT INTO tally (destination, delivered) SELECT destination, 1 FROM outbox WHERE id = ? "
+    f"AND state = {DELIVERED} ON CONFLICT (destination) DO UPDATE SET delivered = delivered + 1"
+)
+_RESEND = (
+    f"UPDATE outbox SET state = {PENDING}, attempts = 1, settled_ms = NULL "
+    f"WHERE id = ? AND state = {DELIVERED}"
 )
 _PARK = (
     f"UPDATE outbox SET state = {PARKED}, settled_ms = ?, last_error = ? WHERE id = ? AND state = {PENDING}"
@@ -119,11 +132,14 @@ def bodies(action: Action, rows: Iterable[Row], who: str, why: str) -> Iterator[
             yield cbor.dumps([action.event, destination, who, why, keys[first : first + KEYS_MAX]])
 
 
-def marks(action: Action, rows: Iterable[Row], who: str, why: str, now_ms: int) -> tuple[str, list[tuple]]:
+def marks(
+    action: Action, rows: Iterable[Row], who: str, why: str, now_ms: int
+) -> list[tuple[str, list[tuple]]]:
     """What is written to the outbox."""
-    if action is RELEASE:
-        return _RELEASE, [(row.id,) for row in rows]
-    return _PARK, [(now_ms, f"parked by {who}: {why}", row.id) for row in rows]
+    if action is PARK:
+        return [(_PARK, [(now_ms, f"parked by {who}: {why}", row.id) for row in rows])]
+    each: list[tuple] = [(row.id,) for row in rows]
+    return [(_RELEASE, each)] if action is RELEASE else [(_TALLY, each), (_RESEND, each)]
 
 
 def _destination_of(row: Row) -> str:

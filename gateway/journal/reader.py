@@ -26,7 +26,7 @@ from gateway.windows import Window
 DAY_MS = 86_400_000
 WINDOW_COLUMNS = (
     "symbol, unit, start_ms, end_ms, revision, value, quality, status, valid, expected, valid_share, "
-    "minimum, maximum, reason, last"
+    "minimum, maximum, reason, last, deviation, flags, average, last_ms, meter, steady_ms"
 )
 _COLUMNS = (
     "SELECT idx, kind, name, boot, first_seq, last_seq, arrived_ms, mono_ms, first_ms, last_ms, leaf, body"
@@ -35,6 +35,11 @@ _ENTRY = f"{_COLUMNS} FROM entry JOIN source ON source.id = source"
 _RARE = (
     f"{_COLUMNS} FROM entry INDEXED BY entry_rare JOIN source ON source.id = source "
     f"WHERE kind >= {EVENT} AND kind = ? AND idx >= ? AND idx <= ?"
+)
+
+_SAYING = (  # without those that cannot be one, of which a journal has very many
+    "SELECT body, arrived_ms FROM entry INDEXED BY entry_rare "
+    f"WHERE kind >= {EVENT} AND kind = {EVENT} AND instr(body, ?) ORDER BY idx"
 )
 
 
@@ -81,6 +86,10 @@ class Reader:
 
     def rows(self, sql: str, *parameters) -> list[tuple]:
         return self._connection.execute(sql, parameters).fetchall()
+
+    def events_with(self, text: str) -> list[tuple[bytes, int]]:
+        """(body, when it arrived) of all EVENT entries that hold this text, such as an event's name."""
+        return self.rows(_SAYING, text)
 
     def size(self) -> int:
         """Entries on disk."""

@@ -29,9 +29,8 @@ from gateway.journal import room
 from gateway.journal.bodies import event
 from gateway.journal.fold import SLOT_MS
 from gateway.journal.journal import Journal
-from gateway.journal.kinds import EVENT, RECORDS
+from gateway.journal.kinds import EVENT, GATEWAY, RECORDS
 from gateway.journal.reader import DAY_MS, Reader
-from gateway.journal.writer import Entry
 from gateway.lane import FUTURE_MS
 from gateway.windows import EMPTY_MS
 from protocol import cbor
@@ -55,7 +54,6 @@ START_S = 60.0
 PRUNE_EVERY = 6
 """... and at every so many looks what has become old goes."""
 
-_GATEWAY = "gateway"
 _KEEP = "INSERT INTO pruned SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM pruned WHERE block = ?1)"
 _GO = f"DELETE FROM entry WHERE idx >= ? AND idx < ? AND kind IN {RECORDS}"
 _SPANS = "DELETE FROM span WHERE slot <= ? AND last < ?"
@@ -160,9 +158,8 @@ class Retention:
             first, end = blocks[0].number * BLOCK, (blocks[-1].number + 1) * BLOCK
             last_ms, gone = max(block.last_ms for block in blocks), sum(block.raw for block in blocks)
             marks += _marks(blocks, end, last_ms)
-            told = cbor.dumps([PRUNED, _GATEWAY, first, end - 1, cutoff_ms, gone])
-            source = self._journal.source(_GATEWAY)
-            entries = [Entry(EVENT, source, 0, 0, 0, now_ms, mono_ns // 1_000_000, None, None, told)]
+            told = cbor.dumps([PRUNED, GATEWAY, first, end - 1, cutoff_ms, gone])
+            entries = self._journal.own(EVENT, [told], (now_ms, mono_ns // 1_000_000))
         elif not documents:
             return False
         await self._journal.commit(entries=entries, marks=marks, now_ms=now_ms, patience_s=PATIENCE_S)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gateway.errors import JournalError
 from gateway.journal import database, keys
 from gateway.journal.checkpoints import INSERT_CHECKPOINT, LOG_ENTRIES
+from gateway.journal.kinds import GATEWAY
 from gateway.journal.leaf import leaf
 from gateway.journal.tree import INSERT_NODE, Tree
 from gateway.succession import LogEntry, parse_log_entry
@@ -22,8 +23,6 @@ from protocol.checkpoint import Checkpoint
 from protocol.merkle import EvidenceError
 from protocol.note import Note, Signer, Verifier
 
-SOURCE = "gateway"
-"""Source of entries about the gateway itself, as in gateway/ingest/intake.py."""
 JOURNAL_FILE = "journal.db"
 
 _STORED = "SELECT size, note FROM checkpoint ORDER BY size DESC"
@@ -127,14 +126,14 @@ class StoppedLog:
         Stored checkpoints of the sizes `without` go.
         """
         now = self.after(now)
-        made = leaf(kind, SOURCE, now.ms, now.mono_ms, body)
+        made = leaf(kind, GATEWAY, now.ms, now.mono_ms, body)
         frontier = self.tree.frontier(self.size)
         nodes = frontier.extend([made])
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
-            execute(_ADD_SOURCE, (SOURCE,))
-            execute(_ADD_ENTRY, (self.size, kind, now.ms, now.mono_ms, body, made, SOURCE))
+            execute(_ADD_SOURCE, (GATEWAY,))
+            execute(_ADD_ENTRY, (self.size, kind, now.ms, now.mono_ms, body, made, GATEWAY))
             for node in nodes:
                 execute(INSERT_NODE, node)
             for size in without:

@@ -39,7 +39,7 @@ from gateway.journal.leaf import leaf
 from gateway.journal.packed import MOST_AT_ONCE, marked, to_store
 from gateway.journal.tree import INSERT_NODE, Tree
 from gateway.journal.wal import Wal
-from gateway.windows import Window
+from gateway.windows import FIELDS_4, Window
 from protocol.merkle import Frontier
 
 BATCH_ENTRIES = 4096
@@ -64,7 +64,7 @@ _INSERT_ENTRIES = {
     for n in _CHUNKS
 }
 _NEWEST_CHECKPOINT = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
-_INSERT_WINDOW = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_WINDOW = "INSERT INTO window VALUES (" + ", ".join("?" * 22) + ")"
 _INSERT_DRAFT = (
     "INSERT INTO outbox (id, destination, key, kind, name, folder, at_ms, created_ms, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (destination, key) DO NOTHING"
@@ -497,4 +497,5 @@ def _window_row(idx: int, window: Window) -> tuple:
         window.maximum,
         window.reason,
         window.last,
+        *window[FIELDS_4:],
     )

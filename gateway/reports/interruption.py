@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.interruptions import CHANNEL, Interruption
-from gateway.reports.layout import GMT7_S
+from gateway.zone import GMT7_S
 
 if TYPE_CHECKING:
     from gateway.config import Station
@@ -29,6 +29,12 @@ CAUSES_VI = {
     "the device does not know the time": "bộ ghi tại trạm chưa được đồng bộ thời gian",
     "no readings arrived": "không nhận được số liệu đo",
     "too few good readings": "không đủ số liệu hợp lệ",
+    "values that this medium cannot have": "giá trị không hợp lý đối với môi trường đo",
+    "values that change faster than the medium can": "giá trị thay đổi nhanh bất thường",
+    "the value does not change": "giá trị không thay đổi trong thời gian dài",
+    "what it is corrected with is missing": "thiếu thông số dùng để hiệu chỉnh",
+    "values below zero": "giá trị âm",
+    "spikes": "giá trị đột biến",
     "the gateway was not running": "bộ thu thập dữ liệu không hoạt động (mất điện hoặc bị tắt)",
 }
 """Of the causes in gateway.interruptions; an error of a server stays as the server said it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 
-GMT7_S = 7 * 3600  # Vietnam's time all year round; the regulation names GMT+7
+from gateway.zone import GMT7_S
 
 PRESETS = {
     "default": "{station}/{yyyy}/{MM}/{dd}",
@@ -43,6 +43,11 @@ def stamp_ms(text: str) -> int:
     if stamp(seconds * 1000) != text:
         raise ValueError(f"{text!r} is not a real moment")
     return seconds * 1000
+
+
+def named_after(label: str, start_ms: int, end_ms: int) -> int:
+    """The moment (Unix ms) whose stamp a window has: its end, where `label` is not "start"."""
+    return start_ms if label == "start" else end_ms
 
 
 def layout_fault(layout: object) -> tuple[str, str] | None:

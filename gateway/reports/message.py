@@ -5,7 +5,7 @@
               "checkpoint": text}
     hour     as window, with "count" and "expected" (windows) for each channel; always all channels
     alert    {"id", "t", "entry", "alert", "state", "rule", "about", "since", ..., "windows": [{...}],
-              "checkpoint"}
+              "checkpoint"}; state: raised, acknowledged ("by", "note"), escalated, cleared, past
     event    {"id", "t", "entry", "leaf", "kind", "source", "name", "about", "detail", "checkpoint"}
     status   {"id", "t", "problems", "destinations", "devices", "buses", "journal", "disk", "checkpoint"}
     checkpoint {"id", "t", "checkpoint": text}
@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.reports import provincial
-from gateway.reports.layout import GMT7_S, stamp
+from gateway.reports.layout import named_after, stamp
+from gateway.zone import GMT7_S
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -160,5 +161,5 @@ def reading_message(
 
 
 def label(config: Config, window: Window) -> int:
-    """The moment a window is named after (Unix ms): its end, unless the configuration says its start."""
-    return window.start_ms if config.gateway.label == "start" else window.end_ms
+    """The moment a window is named after (Unix ms), as the configuration says."""
+    return named_after(config.gateway.label, window.start_ms, window.end_ms)

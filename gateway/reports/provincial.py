@@ -72,7 +72,7 @@ def render(channels: Iterable[Channel], windows: Iterable[Window], stamp_ms: int
     lines = []
     for channel in channels:
         window = by_symbol.get(channel.symbol)
-        if window is None or window.value is None or not has_number(window):
+        if not channel.sent or window is None or window.value is None or not has_number(window):
             continue
         value = number(window.value, channel.decimals)
         lines.append(line(channel.symbol, value, channel.unit or channel.unit_when_none, time, window.status))

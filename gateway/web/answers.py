@@ -9,7 +9,14 @@ from starlette.responses import Response
 
 JSON = "application/json; charset=utf-8"
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+FRESH = {**NOSNIFF, "Cache-Control": "no-store"}
+"""Of what is true now, and to be kept by nobody."""
 CANNOT_READ = "The station cannot read its journal just now. Ask again later."
+
+
+def found(body: bytes) -> Response:
+    """JSON that somebody asked for."""
+    return Response(body, media_type=JSON, headers=FRESH)
 
 
 def sentence(status: int, said: str, after_s: int = 0, headers: Mapping[str, str] = NOSNIFF) -> Response:

@@ -70,7 +70,7 @@ class Connection:
     def __init__(self, url: str, line: _Line, name: str):
         place = urlsplit(url)
         self._host = place.netloc
-        self._target = place.path or "/"
+        self._target = (place.path or "/") + (f"?{place.query}" if place.query else "")
         self._line = line
         self._name = name
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS_BYTES_MAX)
@@ -144,7 +144,10 @@ class Connection:
                 if len(body) > bytes_max:
                     raise Unreachable(f"{self._name} gave an answer larger than {bytes_max} bytes.")
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                found = {key.decode("latin-1"): value.decode("latin-1") for key, value in head.headers}
+                found: dict[str, str] = {}
+                for key, value in head.headers:  # several of one name mean the same as one with commas
+                    name, text = key.decode("latin-1"), value.decode("latin-1")
+                    found[name] = f"{found[name]}, {text}" if name in found else text
                 kind = found.get("content-type", "").partition(";")[0].strip().lower()
                 return Answer(head.status_code, kind, bytes(body), found, head.reason.decode("latin-1"))
             elif not isinstance(event, h11.InformationalResponse):

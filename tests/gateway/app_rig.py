@@ -35,6 +35,8 @@ STOP_S_MAX = 10.0
 """What the gateway promises for SIGTERM."""
 WAIT_S_MAX = 30.0
 """For what must happen; a test that gets here fails."""
+IMPATIENT = "tests.gateway.impatient"
+"""A module that is `quantrac`, with a gateway that waits for seconds where it waits for minutes."""
 KEY = bytes(range(32))
 STATION = {"province": "LCa", "facility": "DEMO", "code": "NUO001", "name": "test", "kind": "wastewater"}
 
@@ -123,6 +125,8 @@ class GatewayRun:
         self.config = config
         self.said: list[str] = []
         self._clock = ["--clock", str(clock)] if clock else []
+        self.module = "tools.cli"  # what is run as `quantrac`,
+        self.before: list[str] = []  # and by whom
         self._log = config.parent / "gateway.log"
         text = config.read_text("utf-8").split("port = ", 1)
         self._page = f"http://127.0.0.1:{text[1].split()[0]}" if len(text) > 1 else ""
@@ -136,7 +140,8 @@ class GatewayRun:
         asyncio.get_running_loop().add_reader(self._socket, self._read)
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tools.cli", "gateway", "run", str(self.config), *self._clock,
+                *self.before, sys.executable, "-m", self.module, "gateway", "run", str(self.config),
+                *self._clock,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env=dict(os.environ, NOTIFY_SOCKET=os.path.relpath(path)), preexec_fn=dying_with_parent(),
             )  # fmt: skip
@@ -213,9 +218,13 @@ def _get(url: str) -> tuple[int, str] | None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Path, clock: Path | None = None) -> AsyncIterator[GatewayRun]:
+async def running(
+    config: Path, clock: Path | None = None, module: str = "tools.cli"
+) -> AsyncIterator[GatewayRun]:
     """A gateway that is ready, and gone afterwards."""
-    gateway = await GatewayRun(config, clock).start()
+    gateway = GatewayRun(config, clock)
+    gateway.module = module
+    await gateway.start()
     try:
         yield await gateway.ready()
     finally:

@@ -54,11 +54,27 @@ def tables(*names: str) -> str:
     return text + channel("Flow", bus)
 
 
+def kinds() -> str:
+    """Channels of every kind that there is, of the two quantities that the device tells."""
+    cod, ph = [f'{{ device = "st-01", quantity = "{name}" }}' for name in ("cod", "ph")]
+    checks = "checks = { plausible = [1.0, 130.0], rate_per_min = 900.0, spike = 60.0, stuck_min = 15 }"
+    text = channel("COD", cod, checks)
+    text += channel("Meter", cod, 'average = "total"\nrollover = 140.0')
+    text += channel("WindDir", ph, 'average = "vector"')
+    text += channel("State", ph, 'average = "last"\nsent = false')
+    text += channel("Slow", ph, "update_s = 1800")
+    text += channel("Busy", cod, 'busy = { maintenance = "Flow" }')
+    text += channel("O2", ph).replace("mg/l", "%")
+    text += channel("SO2", '{ corrects = "COD", oxygen = "O2", oxygen_reference = 6.0 }')
+    bus = '{ bus = "tank", unit = 1, table = "holding", register = 0, type = "float32", poll_ms = 30000 }'
+    return text + channel("Flow", bus)
+
+
 class Story:
     """A state directory, and starts of a gateway in it. `now_ms` is the station's time."""
 
-    def __init__(self, folder: Path, channels: str = "", more: str = ""):
-        self.folder, self.now_ms, self.seq, self.boot = folder, START, 1, 1
+    def __init__(self, folder: Path, channels: str = "", more: str = "", start_ms: int = START):
+        self.folder, self.now_ms, self.seq, self.boot = folder, start_ms, 1, 1
         text = STATION + DEVICE.replace("keys/", "gateway/keys/") + BUS
         text += (channels or tables(*CHANNELS[:2])) + DESTINATIONS + more
         self.config = written(folder, text)

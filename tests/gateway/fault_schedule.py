@@ -24,8 +24,9 @@ from tests.gateway.appearances import Appearances
 from tests.gateway.forward_rig import RIGS, MemoryOutbox, Rig, worker
 from tests.gateway.https_rig import HTTPS_RIGS, HttpsRig
 from tests.gateway.mqtt_rig import MQTT_RIGS
+from tests.gateway.notify_rig import NOTIFY_RIGS
 
-KINDS: dict[str, type[Rig]] = RIGS | HTTPS_RIGS | MQTT_RIGS
+KINDS: dict[str, type[Rig]] = RIGS | HTTPS_RIGS | MQTT_RIGS | NOTIFY_RIGS
 CUT_BYTES_MAX = (1_500, 6_000, 20_000)  # a log-in, a small file, a large one
 LIFE_S = (0.005, 0.08)  # how long a trouble or a gateway lasts
 PATIENCE_S = 60.0  # for what is left when all troubles are over: a busy machine may need seconds for a log-in
@@ -76,7 +77,7 @@ class Seen:
     def bodies(self) -> list[bytes]:
         """What the receiver has of this schedule's, in the order in which it came."""
         if self.files is None:
-            return [body for body in self.rig.seen() if body.startswith(b"%d." % self.seed)]
+            return [body for body in self.rig.seen() if self.rig.of_seed(body, self.seed)]
         return self.files.bodies()
 
     def marked(self, ids: Iterable[int]) -> None:

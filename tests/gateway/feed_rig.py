@@ -32,8 +32,9 @@ from tests.gateway.test_provincial import T0
 LENGTH_MS = 300_000
 LOCAL = '[[destination]]\nid = "local"\nkind = "directory"\npath = "sent"\n'
 POLICE = '[[destination]]\nid = "police"\nkind = "mqtt"\nhost = "127.0.0.1"\n'
-CHANNELS = channel("COD", "mg/l", 2, 'limits = { max = 75.0, basis = "QCVN 40:2011 A" }')
-CHANNELS += channel("pH", "", 2, "limits = { min = 6.0, max = 9.0 }") + channel("Temp", "oC", 1)
+PLAIN = "warn_share = 1.0, clear_share = 1.0"  # no warning, and cleared by the first within the limit
+CHANNELS = channel("COD", "mg/l", 2, f'limits = {{ max = 75.0, basis = "QCVN 40:2011 A", {PLAIN} }}')
+CHANNELS += channel("pH", "", 2, f"limits = {{ min = 6.0, max = 9.0, {PLAIN} }}") + channel("Temp", "oC", 1)
 
 
 def config_of(folder: Path, *words: str, destinations: str = LOCAL + "SEND" + POLICE + "SEND") -> Config:

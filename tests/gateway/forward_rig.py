@@ -214,6 +214,10 @@ class Rig:
         files = sorted(self.province.rglob("*")) if self.province.exists() else []
         return [path.read_bytes() for path in files if path.is_file() and "_NUO001_" in path.name]
 
+    def of_seed(self, body: bytes, seed: int) -> bool:
+        """Whether a body is of the schedule `seed` (fault_schedule.py)."""
+        return body.startswith(b"%d." % seed)
+
     def leftovers(self) -> list[Path]:
         return [path for path in self.province.rglob("*.part*")] if self.province.exists() else []
 

@@ -1,4 +1,6 @@
-"""The rig of the https destination: nginx with TLS and client certificates before a store of documents."""
+"""Rigs of nginx with TLS before a store of documents: the https destination's, with client certificates, and
+what every rig of such a server has.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +16,33 @@ from tests.servers.certificates import Authority
 from tests.servers.nginx import Nginx, Store
 
 
-class HttpsRig(Rig):
-    """A token lets in. `password_file` is the token's, under the name that all rigs have for a secret."""
+class TlsRig(Rig):
+    """Messages to a server of TLS that asks who one is."""
 
     message = True
     passwords = True
     certificates = True
     fills = denies = True
-    once = True  # messages, and yet each shows once: the store knows them by their Idempotency-Key
-    client_certificates = False
+
+    def new_identity(self) -> None:
+        """The certificate of somebody else's authority, for the same name."""
+        other = Authority(self.folder / "other")
+        self.server.cert_file, self.server.key_file = other.issue("server")
+
+
+class StoreRig(TlsRig):
+    """nginx before a store that knows what it has by the Idempotency-Key."""
+
+    clients: Authority | None = None  # whose certificates nginx asks for
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.store = Store()
-        self.clients = Authority(folder / "clients", "clients")
-        self.cert_file, self.key_file = self.clients.issue("station", client=True)
 
     async def server_up(self) -> None:
         if not hasattr(self, "server"):
             await self.store.start()
-            clients = self.clients if self.client_certificates else None
-            self.server = Nginx(self.folder / "nginx", self.store.port, clients)
+            self.server = Nginx(self.folder / "nginx", self.store.port, self.clients)
         await asyncio.to_thread(self.server.start)
 
     async def server_down(self) -> None:
@@ -46,11 +54,6 @@ class HttpsRig(Rig):
         finally:
             await self.store.stop()
 
-    def new_identity(self) -> None:
-        """The certificate of somebody else's authority, for the same name."""
-        other = Authority(self.folder / "other")
-        self.server.cert_file, self.server.key_file = other.issue("server")
-
     async def fill(self) -> None:
         self.store.answer = 507, ""
 
@@ -61,6 +64,12 @@ class HttpsRig(Rig):
         self.store.answer = None
 
     make_room = allow
+
+
+class HttpsRig(StoreRig):
+    """A token lets in. `password_file` is the token's, under the name that all rigs have for a secret."""
+
+    once = True  # messages, and yet each shows once: the store knows them
 
     def destination(self, **more: object) -> HttpsDestination:
         return HttpsDestination(self.settings(**more))
@@ -89,7 +98,10 @@ class HttpsRig(Rig):
 class ClientCertificateRig(HttpsRig):
     """A client certificate lets in as well: nginx asks for one."""
 
-    client_certificates = True
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.clients = Authority(folder / "clients", "clients")
+        self.cert_file, self.key_file = self.clients.issue("station", client=True)
 
     def settings(self, **more: object) -> HttpsSettings:
         own = {"cert_file": str(self.cert_file), "key_file": str(self.key_file)}

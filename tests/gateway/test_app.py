@@ -1,4 +1,4 @@
-"""gateway/app.py as a process: wrong configurations, everything away, stopping, dying, balances."""
+"""gateway/app.py and process.py: wrong configurations, everything away, stopping, dying, balances."""
 
 from __future__ import annotations
 
@@ -350,10 +350,13 @@ def test_a_task_that_dies_ends_the_run(tmp_path):
 def test_a_task_that_dies_ends_the_process_with_a_status(tmp_path):
     config = rig.write_config(tmp_path, nobody(free_port()))
     script = (
-        "import sys\nfrom pathlib import Path\nfrom gateway import app\n"
+        "import sys\nfrom pathlib import Path\nfrom gateway import process\n"
         "from tests.gateway.test_app import broken\n"
-        "load = app.configuration.load\napp.configuration.load = lambda path: broken(load(path))\n"
-        "sys.exit(app.main(Path(sys.argv[1]), None))\n"
+        "begin = process.begin\n"
+        "def with_broken(*arguments):\n    begun = begin(*arguments)\n"
+        "    return begun._replace(config=broken(begun.config))\n"
+        "process.begin = with_broken\n"
+        "sys.exit(process.main(Path(sys.argv[1]), None))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(config)], capture_output=True, text=True, timeout=60

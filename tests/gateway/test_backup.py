@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gateway import backup as backups
+from gateway import pictures
 from gateway.backup import MANIFEST, backup, decode, look
+from gateway.camera import store
 from gateway.config import load
 from gateway.errors import JournalError
 from gateway.journal import database
@@ -22,6 +24,7 @@ from gateway.restore import read_manifest
 from simulator.modbus_load import serve
 from tests.gateway.app_rig import running
 from tests.gateway.backup_rig import NAME, Site
+from tests.gateway.calibration_rig import picture
 from tests.gateway.test_app import measuring, polled
 from tests.gateway.test_handover import rotate
 from tests.gateway.test_tls_link import certificate
@@ -275,3 +278,17 @@ def test_a_gateway_is_copied_while_it_runs_killed_and_restored(tmp_path):
                 assert not [text for text in (await gateway.health())[1] if "checkpoint" in text]
 
     asyncio.run(story())
+
+
+def test_photos_of_calibrations_come_back_and_pictures_of_cameras_are_left_out(tmp_path):
+    site = Site(tmp_path)
+    site.lives()
+    photo, seen = picture(), picture(colour="red")
+    digest = pictures.keep(site.state_dir, photo)
+    store.write(site.state_dir, "gate", site.story.now_ms, seen)
+    found = site.back_up()
+    assert [name for name in found.manifest.files if "pictures" in name] == [f"state/pictures/{digest}.jpg"]
+    site.loses("all")
+    site.restore("the card broke")
+    path = pictures.find(site.state_dir, digest)
+    assert path is not None and path.read_bytes() == photo

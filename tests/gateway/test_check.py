@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway import check_limits
 from gateway.check import check
 from tests.gateway.configured import SAMPLE, channel, written
 
@@ -34,14 +35,27 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
 
 PH = channel("pH", "", 2)
 
+STACK = (
+    SAMPLE
+    + channel("SO2m", "mg/Nm3")
+    + channel("O2", "%")
+    + '[[channel]]\nsymbol = "SO2"\nunit = "mg/Nm3"\ndecimals = 1\n'
+    + 'source = { oxygen = "O2", oxygen_reference = 6.0, corrects = "SO2m" }\n'
+    + 'limits = { rule = "QCVN 19:2024", column = "B" }\n'
+)
+
+HERE = 'host = "127.0.0.1", port = 8080'
 FTP = '[[destination]]\nid = "f"\nkind = "ftp"\nhost = "10.0.0.5"\n' + USER
 TRAPS = [
     (SAMPLE + PH, "pH has no unit"),
     (SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 224.0]\n#"), "below 3 times its limit 75."),
     (SAMPLE.replace("poll_ms = 1000", "poll_ms = 300001"), "once in a window. Write at most 300000 ms."),
     (SAMPLE.replace("window_minutes = 5", "window_minutes = 10"), "not the regulation's 5."),
-    (SAMPLE.replace('"127.0.0.1", port = 8080', '"0.0.0.0", port = 8080'), "The page listens on 0.0.0.0"),
+    (SAMPLE.replace(HERE, 'host = "0.0.0.0", anonymous = "viewer"'), "look at it without an account. Leave"),
+    (SAMPLE.replace(HERE, 'host = "10.0.0.7", tls = false'), "listens on 10.0.0.7 without TLS"),
     (SAMPLE.replace('"NUO001"', '"XX0001"'), "'XX0001' is the placeholder that init wrote."),
+    (STACK, "SO2 is corrected to 6 % of oxygen, and QCVN 19:2024 compares at 7 %. Write 7, or"),
+    (STACK.replace('oxygen = "O2", oxygen_reference = 6.0, ', ""), "SO2 is not corrected for oxygen, and"),
     (SAMPLE.replace("limits", "#").replace('["windows"]', '["alerts"]'), "alerts will tell of interruptions"),
     (SAMPLE.replace('["windows"]', "[]"), "'province' gets nothing."),
     (SAMPLE + FOLDER + "delay_min = 60\n", "'f' gets its files 60 minutes late."),
@@ -52,6 +66,7 @@ TRAPS = [
     (SAMPLE + BROKER + 'host = "127.0.0.1"\n' + USER, "The password goes to the broker unencrypted"),
     (SAMPLE + FTP, "FTP sends password and files unencrypted"),
     (SAMPLE + FTP.replace('"ftp"', '"ftps"\ntls = "implicit"'), "hardly listens on port 21."),
+    (SAMPLE.replace("plausible =", "calibrate_days = 90\nplausible ="), "No drift of Flow is held"),
     (SAMPLE + BROKER + 'host = "10.0.0.6"\n', "Nothing proves that the broker is the right one"),
 ]  # fmt: skip
 
@@ -64,6 +79,9 @@ def test_a_trap_is_named(tmp_path, text, said):
 
 
 QUIET = [
+    STACK.replace("6.0", "7.0"),
+    STACK.replace("oxygen_reference = 6.0, ", ""),  # 7 is what stands there when nothing is written
+    STACK.replace('rule = "QCVN 19:2024", column = "B"', 'max = 200.0, basis = "permit"'),
     SAMPLE.replace('["windows"]', '["windows", "checkpoints", "hours", "alerts", "events"]'),
     SAMPLE + PH.replace("decimals", 'unit_when_none = "-"\ndecimals'),
     SAMPLE.replace("max = 75.0", "max = 75.0}\nplausible = [0.0, 225.0]\n#"),
@@ -73,7 +91,28 @@ QUIET = [
     SAMPLE + FTP.replace("10.0.0.5", "127.0.0.1"),
     SAMPLE + '[public]\nchannels = ["COD"]\n' + FOLDER + 'send = ["public"]\ndelay_min = 60\n',
     SAMPLE + BROKER + 'host = "10.0.0.6"\ntls = true\n' + USER,
+    SAMPLE.replace(HERE, 'host = "0.0.0.0", port = 8443'),
+    SAMPLE.replace(HERE, 'host = "127.0.0.1", tls = false, anonymous = "viewer"'),
 ]
+
+
+def test_the_oxygen_of_ones_own_rule_is_what_counts(tmp_path):
+    """A rule without a reference asks for none; one with 6 % is met by 6 %, and 7 % is not."""
+    own = STACK.replace('"QCVN 19:2024", column = "B"', '"permit"') + '[limits]\nfiles = ["permit.toml"]\n'
+    head = '[rule]\nname = "permit"\ntitle = "t"\n'
+    row = '[[row]]\nsymbols = ["SO2"]\nunit = "mg/Nm3"\nmax = 90.0\nmark = "permit"\nsource = "12/GP"\n'
+    (tmp_path / "permit.toml").write_text(head + row)
+    assert warnings_of(tmp_path, own) == warnings_of(tmp_path, own.replace("6.0", "7.0")) == []
+    (tmp_path / "permit.toml").write_text(head + "oxygen_percent = 6.0\n" + row)
+    assert warnings_of(tmp_path, own) == []
+    (found,) = warnings_of(tmp_path, own.replace("6.0", "7.0"))
+    assert "SO2 is corrected to 7 % of oxygen, and permit compares at 6 %" in found
+
+
+def test_control_without_the_look_it_is_not_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(check_limits, "_oxygen", lambda *_: iter(()))
+    with pytest.raises(AssertionError):
+        test_a_trap_is_named(tmp_path, STACK, "SO2 is corrected to 6 %")
 
 
 @pytest.mark.parametrize("text", QUIET, ids=range(len(QUIET)))

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from gateway.app import THREADS_MAX
 from gateway.config import Config
 from gateway.counters import Counters
 from gateway.forward import worker as worker_module
@@ -19,6 +18,7 @@ from gateway.forward.worker import Backoff, Worker
 from gateway.journal import database
 from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
+from gateway.process import THREADS_MAX
 from tests.gateway.configured import HOST_KEY, channel, configured
 from tests.gateway.forward_rig import AsyncSshRig, document
 from tests.gateway.journal_rig import with_journal

@@ -18,8 +18,9 @@ from tests.gateway.appearances import Appearances
 from tests.gateway.forward_rig import RIGS, MemoryOutbox, Rig, drain, open_files, run_with, worker
 from tests.gateway.https_rig import HTTPS_RIGS
 from tests.gateway.mqtt_rig import MQTT_RIGS
+from tests.gateway.notify_rig import NOTIFY_RIGS
 
-RIGS |= HTTPS_RIGS | MQTT_RIGS
+RIGS |= HTTPS_RIGS | MQTT_RIGS | NOTIFY_RIGS
 KINDS = list(RIGS)
 NETWORK = [kind for kind, rig in RIGS.items() if rig.network]
 FILES = [kind for kind, rig in RIGS.items() if not rig.message]

@@ -68,13 +68,13 @@ def test_control_a_random_file_name_is_caught(kind, tmp_path):
     assert "was never queued" in found(kind, tmp_path, make=RandomName)
 
 
-@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https"])
+@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https", "notify-mail"])
 def test_control_a_mark_before_the_confirmation_is_caught(kind, tmp_path):
     said = found(kind, tmp_path, make=Hopeful)
     assert "too early" in said or "missing" in said
 
 
-@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https"])
+@pytest.mark.parametrize("kind", [*FILES, "mqtt", "https", "notify-mail"])
 def test_control_newest_first_is_caught(kind, tmp_path):
     assert "not oldest first" in found(kind, tmp_path, outbox_class=NewestFirst)
 

@@ -18,6 +18,7 @@ import pytest
 
 from gateway.forward.https import HttpsDestination
 from gateway.forward.mqtt import MqttDestination
+from gateway.forward.notify import NotifyDestination
 from gateway.forward.port import Confirmation, Destination, Document
 from tests.gateway.appearances import Appearances
 from tests.gateway.fault_schedule import KINDS
@@ -145,6 +146,24 @@ def test_control_what_counts_at_once_is_lost(kind, tmp_path):
     outage, seen = play(kind, tmp_path, OUTAGES_S[0], hopeful)
     assert outage.marked_meanwhile != []
     assert set(seen) < {one.body for one in outage.documents}
+
+
+class Overtaking(NotifyDestination):
+    """The control: goes on with what is younger after a message failed, before anybody said close()."""
+
+    async def deliver(self, document: Document) -> Confirmation:
+        self._failed = None
+        return await super().deliver(document)
+
+
+def test_control_what_goes_on_after_a_failure_overtakes(tmp_path):
+    def overtaking(rig: Rig) -> Destination:
+        destination = rig.destination(**TIMES)
+        destination.__class__ = Overtaking
+        return destination
+
+    outage, seen = play("notify-mail", tmp_path, OUTAGES_S[0], overtaking)
+    assert list(dict.fromkeys(seen)) != [one.body for one in outage.documents]
 
 
 # A connection that nothing ever ends ------------------------------------------------------------------------

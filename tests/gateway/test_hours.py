@@ -76,13 +76,13 @@ def test_every_mixture_against_the_reference(seed):
 
 
 def test_control_a_mean_of_all_windows_is_found(monkeypatch):
-    of_all = hours._hour
+    of_all = hours._span
 
-    def wrong(windows, revision, share):
-        found = of_all(windows, revision, share)
+    def wrong(windows, *more):
+        found = of_all(windows, *more)
         return found._replace(value=sum(w.value for w in windows) / len(windows))
 
-    monkeypatch.setattr(hours, "_hour", wrong)
+    monkeypatch.setattr(hours, "_span", wrong)
     with pytest.raises(AssertionError):
         test_every_mixture_against_the_reference(1)
 
@@ -129,3 +129,18 @@ def test_other_lengths_and_several_channels():
 def test_an_hour_in_which_nothing_was_running_says_so():
     off = [w._replace(reason=OFF) for w in bad(12, q.NO_DATA, 0)]
     assert hour(*off).reason == OFF and hour(*off[:-1], *good(1, 11)).reason == ""
+
+
+def test_what_a_meter_shows_is_none_of_its_increases():
+    """At 10:55 a channel became a meter's (average = "total"): what it showed before is not added up."""
+    shown = [row._replace(average="mean", value=5000.0 + i) for i, row in enumerate(good(11))]
+    found = hour(*shown, good(1, 11)[0]._replace(average="total", value=3.0))
+    assert (found.value, found.count, found.status) == (3.0, 1, "02")
+    old = [row._replace(average="") for row in good(6)]  # schema 4 says nothing: they are means
+    assert hour(*old, *[row._replace(average="mean") for row in good(6, 6)]).value == 5.5
+
+
+def test_an_hour_of_windows_without_any_value_comes_out():
+    rows = [row._replace(value=None, average="vector", last=None) for row in good(12)]
+    found = hour(*rows)
+    assert (found.value, found.quality, found.count) == (None, q.NO_DATA, 0)

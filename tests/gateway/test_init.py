@@ -12,6 +12,7 @@ from gateway import config_model, init
 from gateway.check import check
 from gateway.config import load
 from gateway.errors import ConfigFaults
+from gateway.people import accounts, passwords
 
 
 def test_what_init_wrote_passes_check(tmp_path):
@@ -32,23 +33,18 @@ def test_secrets_are_private_and_the_password_is_nowhere_in_the_clear(tmp_path):
         made = init.init(tmp_path)
     finally:
         os.umask(old)
-    config, link, operator = made.files
-    assert stat.S_IMODE(link.stat().st_mode) == stat.S_IMODE(operator.stat().st_mode) == 0o600
+    config, link, people = made.files
+    assert stat.S_IMODE(link.stat().st_mode) == stat.S_IMODE(people.stat().st_mode) == 0o600
     assert stat.S_IMODE(link.parent.stat().st_mode) == 0o700
     password = made.show_once[0].split(": ")[1]
     assert len(password) == 19
     for path in (p for p in tmp_path.rglob("*") if p.is_file()):
         assert password not in path.read_text()
     assert link.read_text().strip() not in config.read_text()
-    assert init.password_matches(password, operator.read_text())
-    assert not init.password_matches(password + "x", operator.read_text())
-
-
-@pytest.mark.parametrize(
-    "text", ["", "scrypt$1$2", "scrypt$x$8$1$AA==$AA==", "scrypt$16384$8$1$*$AA==", "md5$1$1$1$AA==$AA=="]
-)
-def test_a_broken_password_file_matches_nothing(text):
-    assert not init.password_matches("", text)
+    (operator,) = accounts.load(people).accounts.values()
+    assert (operator.name, operator.role) == ("operator", "operator")
+    assert passwords.matches(password, operator.password)
+    assert not passwords.matches(password + "x", operator.password)
 
 
 def test_two_of_them_share_no_secret(tmp_path):
@@ -57,7 +53,7 @@ def test_two_of_them_share_no_secret(tmp_path):
     assert one.files[1].read_text() != two.files[1].read_text()
 
 
-@pytest.mark.parametrize("name", ["config.toml", "gateway/keys/st-01.link", "gateway/keys/operator.scrypt"])
+@pytest.mark.parametrize("name", ["config.toml", "gateway/keys/st-01.link", "gateway/keys/people.json"])
 def test_nothing_is_overwritten(tmp_path, name):
     there = tmp_path / name
     there.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +93,6 @@ def test_the_examples_behind_the_hashes_work_too(tmp_path):
     made.config.write_text(text)
     faults, _ = check(made.config)
     assert [fault.what for fault in faults if "cannot be read" not in fault.what] == []
-    assert (
-        len(faults) == 11
-    )  # three passwords, a token, a host key, a witness's, three CAs, a certificate, its key
+    # a permit, 4 passwords, a token, an address, a host key, a witness's, 4 CAs, a certificate, a key;
+    # the department's key, and a token
+    assert len(faults) == 17

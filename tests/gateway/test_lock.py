@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -58,3 +59,17 @@ def test_another_process_is_refused_with_a_sentence_until_it_is_killed(tmp_path)
 def test_a_folder_that_cannot_be_written_is_an_ordinary_error(tmp_path):
     with pytest.raises(FileNotFoundError), lock(tmp_path / "absent" / "gateway.lock"):
         pass
+
+
+def test_one_that_starts_again_waits_for_whoever_is_about_to_finish(tmp_path):
+    path = tmp_path / "gateway.lock"
+    process = holder(path)
+    ending = threading.Timer(0.3, process.kill)
+    ending.start()
+    try:
+        with lock(path, patience_s=60):
+            assert path.read_text() == f"{os.getpid()}\n"
+    finally:
+        ending.cancel()
+        process.kill()
+        process.communicate()

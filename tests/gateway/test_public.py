@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import public
+from gateway import flags, public
 from gateway.config import ConfigFaults, load
 from gateway.public import Hours, Series
 from gateway.reports import provincial
@@ -223,7 +223,7 @@ def test_no_number_is_never_a_number(tmp_path):
 
 
 def test_every_quality_has_words_and_each_status_its_own():
-    assert set(public.WORDS) == set(range(len(quality.NAMES)))
+    assert set(public.WORDS) == set(flags.NAMES)
     assert len(set(public.WORDS.values())) == len(public.WORDS)
     assert set(public.STATUSES) == set(provincial.STATUSES)
     assert {quality.status(q) for q in public.WORDS} == set(public.STATUSES)

@@ -372,7 +372,8 @@ def filled(folder: Path, count: int) -> Path:
     with closing(database.connect(str(path))) as connection:
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO window VALUES (?, ?, 1, ?, ?, ?, 1.5, 0, '00', 12, 12, 1.0, 1.0, 2.0, '', 1.5)",
+            "INSERT INTO window VALUES (?, ?, 1, ?, ?, ?, 1.5, 0, '00', 12, 12, 1.0, 1.0, 2.0, '', 1.5, "
+            "NULL, '', '', NULL, NULL, NULL)",
             (
                 (start_ms, symbol, i, start_ms + FIVE_MIN_MS, "" if symbol == "pH" else "mg/l")
                 for i, start_ms in enumerate(range(T0, T0 - count * FIVE_MIN_MS, -FIVE_MIN_MS))

@@ -15,6 +15,7 @@ from gateway.feed_entries import AlertSource
 from gateway.journal.leaf import parse as parse_leaf
 from gateway.receipt_page import ReceiptPage
 from gateway.web import receipts as web
+from gateway.web import turns
 from gateway.web.server import Server
 from gateway.windows import Window, parse_body
 from protocol import receipt as receipts
@@ -157,9 +158,9 @@ def test_a_crowd_waits_or_is_sent_away():
 
     async def story():
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(web.WAITING_MAX + 4))
+        loop.set_default_executor(ThreadPoolExecutor(turns.WAITING_MAX + 4))
         async with serving(slow) as get:
-            crowd = [asyncio.create_task(get(PATH)) for _ in range(web.WAITING_MAX + 4)]
+            crowd = [asyncio.create_task(get(PATH)) for _ in range(turns.WAITING_MAX + 4)]
             sent_away = 0
             while sent_away < 4:
                 done, _ = await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +169,7 @@ def test_a_crowd_waits_or_is_sent_away():
                 assert all(task.result().status == 503 for task in done)
             gate.set()
             assert all([(await task).status == 200 for task in crowd])
-            assert len(made) == web.WAITING_MAX
+            assert len(made) == turns.WAITING_MAX
             assert (await get(PATH)).status == 200, "and afterwards it is there again"
 
     asyncio.run(story())

@@ -12,6 +12,7 @@ from gateway.clock import Clock
 from gateway.config import load
 from gateway.metrics import exporter
 from gateway.status import LATE_S
+from gateway.timekeeping import Kept
 from gateway.windows import Window
 from protocol import quality as q
 from tests.gateway import app_rig as rig
@@ -181,7 +182,7 @@ def test_current_of_a_destination(gateway):
     assert province == {
         "id": "province", "connected": False, "queued": 9, "delivered": 5, "parked": 1, "backlog": 3,
         "attempts": 8, "oldest_unsent_s": 90.0, "rate_per_s": None, "eta_s": None,
-        "retry_in_s": 2.5, "refused": False, "last_error": "",
+        "retry_in_s": 2.5, "refused": False, "last_error": "", "paused": False,
     }  # fmt: skip
     assert national["oldest_unsent_s"] is None
 
@@ -221,3 +222,36 @@ def test_a_new_revision_of_an_older_window_is_not_the_newest(gateway):
     assert gateway.status.current()["channels"][1]["window"]["value"] == 7.0
     gateway.status.closed([newer._replace(revision=2, value=8.0)])
     assert gateway.status.current()["channels"][1]["window"]["value"] == 8.0
+
+
+def test_what_somebody_is_called_for_is_a_problem_with_a_rule(gateway, monkeypatch):
+    """Each rule of the station itself, by the sentence that the status has for it anyway."""
+    keys = {condition.key for condition in gateway.status.conditions() if condition.rule}
+    assert {("no data", "st-01"), ("no data", "tank")} <= keys
+    all_well(gateway)
+    monkeypatch.setattr("gateway.status.FREE_BYTES_MIN", 1 << 62)
+    monkeypatch.setattr(type(gateway.clock), "trusted", property(lambda clock: False))
+    monkeypatch.setattr(
+        type(gateway.journal), "unsigned", property(lambda journal: "No checkpoint is signed.")
+    )
+    found = list(gateway.status.conditions())
+    assert {condition.key for condition in found} == {
+        ("disk short", "gateway"), ("clock untrusted", "gateway"), ("log refused", "gateway"),
+    }  # fmt: skip
+    assert [condition.text for condition in found] == gateway.status.problems()
+    assert gateway.status.current()["alerts"] == []
+
+
+def test_a_time_server_that_was_lost_is_a_problem_and_none_at_all_is_not(gateway, monkeypatch):
+    all_well(gateway)
+    kept = [Kept(False, 16.0)]
+    monkeypatch.setattr(gateway.clock, "kept", lambda: kept[0])
+    assert gateway.status.problems() == [], "nobody ever kept it"
+    kept[0] = Kept(True, 0.01)
+    assert gateway.status.problems() == []
+    kept[0] = Kept(False, 16.0)
+    (found,) = gateway.status.conditions()
+    assert found.key == ("clock untrusted", "gateway") and "chronyc tracking" in found.text
+    assert gateway.status.current()["clock"] == {"trusted": True, "synchronized": False, "error_s": 16.0}
+    kept[0] = None
+    assert gateway.status.problems() == [], "nobody says any more"

@@ -169,15 +169,15 @@ def test_what_is_no_plain_file(bundle, tmp_path):
             ("entries/2.bin", lambda path: path.write_bytes(b"") or os.truncate(path, 1 << 40)),
         ]
     ):
-        folder = bundle.write(tmp_path / str(number))
+        folder = bundle.put(tmp_path / str(number))
         (folder / name).unlink()
         make(folder / name)
         assert name in said(folder), name
-    folder = bundle.write(tmp_path / "names")
+    folder = bundle.put(tmp_path / "names")
     (folder / "entries").rename(folder / "elsewhere")
     (folder / "entries").symlink_to("elsewhere")
     assert said(folder)
-    folder = bundle.write(tmp_path / "bytes")
+    folder = bundle.put(tmp_path / "bytes")
     Path(os.fsdecode(os.fsencode(folder) + b"/entries/\xff\n\x1b[31m")).write_bytes(b"")
     assert "does not belong" in said(folder) and "\x1b" not in said(folder)
 
@@ -237,7 +237,7 @@ def test_memory_stays_small(bundle, tmp_path, what):
     else:
         data = b"\x9a\x00\x03\xf0\x00" + b"\x80" * 0x3F000
         more = [leaves.leaf_bytes(EVENT, "gateway", arrived, n, data) for n in range(20)]
-    folder = forged(bundle, [*true, *more]).write(tmp_path / "b")
+    folder = forged(bundle, [*true, *more]).put(tmp_path / "b")
     code = (
         "from tools.log.verify import *; from pathlib import Path\n"
         f"status = print_verify(Path({str(folder)!r}), Trust(), False)\n"

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from tests.gateway.bundle_rig import exported, wrong
-from tests.gateway.evidence_rig import LENGTH_MS, START, STEP_MS, Run, Story, tables
+from tests.gateway.bundle_rig import told, wrong
+from tests.gateway.evidence_rig import LENGTH_MS, START, STEP_MS, Run, Story, kinds, tables
 from tests.gateway.intake_rig import CHANNELS
 from tools.log.rebuild import rebuild
 from tools.people import Failure
@@ -55,10 +55,12 @@ async def something(run: Run, chance: random.Random) -> None:
     await run.tick()
 
 
+@pytest.mark.parametrize("kind", ["means", "kinds"])
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_whatever_happens(tmp_path, seed):
+def test_whatever_happens(tmp_path, seed, kind):
+    """With means, as stations have had them; and with channels of every kind, made ones among them."""
     chance = random.Random(seed)
-    story = Story(tmp_path)
+    story = Story(tmp_path, kinds() if kind == "kinds" else "")
     for start in range(4):
 
         async def chapter(run: Run) -> None:
@@ -79,7 +81,7 @@ def test_whatever_happens(tmp_path, seed):
         from_ms = START + chance.randrange(max(1, min(end_ms - START, 30 * LENGTH_MS)))
         to_ms = from_ms + chance.choice([1, LENGTH_MS, 7 * LENGTH_MS, end_ms])
         try:
-            bundle = exported(story, tmp_path / f"b{part}", from_ms, to_ms)
+            bundle = told(story, from_ms, to_ms)
         except Failure:
             continue  # there is no window in it
         held += 1

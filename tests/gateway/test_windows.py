@@ -634,3 +634,19 @@ def test_a_window_that_was_never_closed_in_order_is_no_first_revision():
     windows = started_later()
     fresh = started_later().close(START)
     assert {row.revision for row in windows.revised(fresh, [])} == {2}
+
+
+def test_readings_of_windows_that_stay_open_are_not_kept():
+    """A backlog of one source while another is waited for: only the newest window's are in memory."""
+    windows = windows_of(
+        Channel("COD", "mg/l", "device/st-01", "cod"),
+        Channel("pH", "", "device/st-02", "ph"),
+        interval_ms=1000,
+    )
+    for start in range(0, 20 * LENGTH, LENGTH):
+        give(windows, *[(start + n * 1000, 7.0, q.OK) for n in range(200)], now_ms=NOW + 40 * LENGTH)
+    [state, _] = windows.states
+    assert len(state.cells) == 20 and sum(cell.count() for cell in state.cells.values()) < 20 * 200 + 1
+    windows.lanes["device/st-01"].newest(state, NOW)
+    kept = [len(cell.fresh) for _, cell in sorted(state.cells.items())]
+    assert kept[:-1] == [0] * 19 and kept[-1] == 200

@@ -102,7 +102,7 @@ def package_bytes() -> int:
 
 def fill(flash_bytes: int, package: int) -> dict:
     """What a littlefs of that size holds beside two packages: see fill.py."""
-    return cuts("tests.power.fill", str(flash_bytes // BLOCK), str(RESERVE), str(package))
+    return cuts("tests.power.fill", str(flash_bytes // BLOCK), str(RESERVE), str(package), heap="64m")
 
 
 def days(held: int, plain: float, thin: float) -> tuple[float, float]:

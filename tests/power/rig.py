@@ -7,10 +7,10 @@ import subprocess
 from tests.protocol.test_runtimes import ROOT, interpreter
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))  # `make promises`: cuts within cuts, more geometries
-HEAP = "64m"
+HEAP = "8m"  # a chip of 256 KB and its copies; a collection, of which the firmware asks for many, costs by it
 
 
-def cuts(module: str, *arguments: str, seconds: float = 110) -> dict:
+def cuts(module: str, *arguments: str, seconds: float = 110, heap: str = HEAP) -> dict:
     """Run `module` in MicroPython with these arguments; its last line is a JSON object, which is returned.
 
     Fails with everything the module printed when it ends by an exception.
@@ -18,7 +18,7 @@ def cuts(module: str, *arguments: str, seconds: float = 110) -> dict:
     found = interpreter()
     assert found, "no MicroPython: see CONTRIBUTING.md"
     done = subprocess.run(
-        [found, "-X", f"heapsize={HEAP}", "-m", module, *arguments],
+        [found, "-X", f"heapsize={heap}", "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen"},
         capture_output=True,

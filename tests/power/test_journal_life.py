@@ -19,6 +19,7 @@ import pytest
 
 from gateway.journal import keys
 from protocol import note
+from tests.gateway.journal_rig import unpacked
 from tests.gateway.test_schema import JOURNALS, VERSIONS
 from tests.power import journal_cuts as cuts
 from tests.power.journal_story import Found, Story, check_leaves, read
@@ -68,7 +69,7 @@ def prepared(folder: Path, beginning: str) -> list[tuple]:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoint'").fetchone():
             sign_again(connection, path.parent)
     connection.close()
-    return rows
+    return [(idx, unpacked(body)) for idx, body in rows]
 
 
 def sign_again(connection: sqlite3.Connection, state_dir: Path) -> None:

@@ -87,7 +87,10 @@ def explore(log: Log, calls: list[Call], monkeypatch, most: int = STATES) -> set
         some = [
             s for s in cuts.states(calls, files(log), Random(7), STATES, Acknowledged()) if checker.is_new(s)
         ]
-        for number, state in enumerate(Random(7).sample(some, min(len(some), most))):
+        # evenly over the run, and its end: by chance alone a short stretch may have none
+        picked = {*range(0, len(some), max(1, len(some) // most)), len(some) - 1}
+        for number, index in enumerate(Random(7).sample(sorted(picked), len(picked))):
+            state = some[index]
             checker.lay(state.files)
             mine = Log(log.folder, log.days)
             mine.path, mine.now_ms = checker.path, log.now_ms

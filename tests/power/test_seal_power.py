@@ -38,14 +38,14 @@ def test_control_without_writing_over_it_holds_some():
 
 @pytest.mark.parametrize(
     ("scenario", "broken", "sentence"),
-    [
+    [  # the last one is not seen before the flash is full: what comes before is left out
         ("link", "early", "and no sealed event"),  # goes on behind a seal that nobody may ever see
         ("outage", "early", "and no sealed event"),
         ("link", "late-key", "its epoch goes back"),  # seals with a key before that is on flash
         ("link", "in-place", "the key is lost"),  # the key is replaced without another name and a rename
-        ("full", "unsealed", "and no sealed event"),  # discards are told without a seal behind them
+        ("full", "unsealed since=480", "and no sealed event"),  # discards are told without a seal behind them
     ],
 )
 def test_controls_are_caught(scenario, broken, sentence):
     with pytest.raises(AssertionError, match=sentence):
-        cuts(SEAL, scenario, broken)
+        cuts(SEAL, scenario, *broken.split())

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.power.rig import HEAP, LONG, cuts
+from tests.power.rig import LONG, cuts
 from tests.protocol.test_runtimes import micropython
 
 STORE = "tests.power.store_cuts"
@@ -70,7 +70,7 @@ def test_without_the_check_sum_they_do():
 
 @pytest.mark.parametrize("module", ["test_segments", "test_segments_faults", "test_sealer"])
 def test_the_store_on_files_inside_micropython(module):
-    done = micropython("-X", f"heapsize={HEAP}", "tests/protocol/mpy.py", f"tests.firmware.{module}")
+    done = micropython("-X", "heapsize=64m", "tests/protocol/mpy.py", f"tests.firmware.{module}")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["failed"] == 0 and counts["passed"] > 15

@@ -1,7 +1,6 @@
 # runs on: cpython
 """protocol.merkle: known answers of Certificate Transparency, RFC 6962 written out, damage of every kind."""
 
-import time
 from hashlib import sha256
 from unittest import mock
 
@@ -360,20 +359,33 @@ def test_control_without_the_rule_the_attack_is_believed(rule, instead, check, a
 # What it costs ---------------------------------------------------------------------------------------------
 
 
-def test_appending_costs_little_more_than_its_hashes():
-    leaves = LEAVES * 300
+class _Counted:
+    """In the place of the state that each node's hash begins with: how often one was made."""
 
-    def seconds(work):
-        best = 1e9
-        for _ in range(5):
-            begin = time.perf_counter()
-            work()
-            best = min(best, time.perf_counter() - begin)
-        return best
+    def __init__(self, state):
+        self._state, self.copies = state, 0
 
-    def hashing():
-        for h in leaves:
-            node_hash(h, h)
+    def copy(self):
+        self.copies += 1
+        return self._state.copy()
 
-    extra_us = (seconds(lambda: Frontier().extend(leaves)) - seconds(hashing)) / len(leaves) * 1e6
-    assert extra_us < 1.0
+
+def _nodes_hashed(module, count):
+    """By appending so many leaves and asking for the root."""
+    with mock.patch.object(module, "_NODE", _Counted(module._NODE)) as nodes:
+        frontier = module.Frontier()
+        for leaf in [LEAVES[0]] * count:
+            frontier.append(leaf)
+        appended = nodes.copies
+        frontier.root()
+    return appended, nodes.copies - appended
+
+
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 1000, 65_536])
+def test_appending_hashes_each_node_once_and_the_root_only_what_is_open(count):
+    assert _nodes_hashed(merkle, count) == (count - count.bit_count(), count.bit_count() - 1)
+
+
+def test_control_a_tree_that_is_made_again_from_its_start_is_found():
+    again = broken(merkle, "self.extend((leaf,))", "self.extend((leaf,)); self.root()")
+    assert _nodes_hashed(again, 1000)[0] > 1000 - (1000).bit_count()

@@ -39,8 +39,10 @@ def free_ports(count: int, host: str = "127.0.0.1", also: str = "127.0.0.2") -> 
 
 def program(name: str, package: str) -> str:
     """The path of a server's program; AssertionError when it is not installed."""
-    own = Path(__file__).resolve().parents[2] / ".servers" / "usr" / "sbin"  # see tests/setup/servers
-    path = shutil.which(name, path=f"{own}:" + os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/openssh")
+    own = Path(__file__).resolve().parents[2] / ".servers" / "usr"  # see tests/setup/servers
+    path = shutil.which(
+        name, path=f"{own}/sbin:{own}/bin:" + os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/openssh"
+    )
     assert path, f"{name} is not installed: apt-get install {package} (make test does it)"
     return path
 

@@ -13,7 +13,7 @@ import pytest
 from simulator.broker import Broker  # noqa: F401 - the simulator's broker is what stands in for Mosquitto
 from tools import bench
 from tools.bench import broker as brokers
-from tools.bench import bus, card, device, drain, ingest, measure, poll, receipt, verify
+from tools.bench import bus, card, device, drain, ingest, measure, page, poll, query, receipt, report, verify
 from tools.people import UsageError
 
 FIELDS = {"name", "value", "unit", "seconds", "cpu_seconds", "rss_mib", "machine"}
@@ -122,6 +122,23 @@ def test_cost_of_a_process():
     with pytest.raises(OSError):
         measure.cost_of(gone.pid)
     assert "Python 3." in measure.machine() and "cores" in measure.machine()
+
+
+def test_the_report_and_the_query_of_a_day_are_measured_in_a_month():
+    found = report.run(1, "2026-03")
+    assert set(found["files"]) == {
+        "report.html", "report.pdf", "report.xlsx", "hours.csv", "days.csv", "exceedances.csv", "capture.csv",
+        "loads.csv", "qal3-COD.csv", "qal3-TOC.csv",
+    }  # fmt: skip
+    assert found["value"] > 0 and 20 < found["rss_mib"] < 400
+    found = query.run(1, "2026-03")
+    assert 200 < found["rows"] < 400 and found["value"] > 0  # 288 windows a day, some with revisions
+
+
+def test_the_page_is_measured_in_a_month():
+    found = page.run(2, "2026-03")
+    assert set(found["pages"]) == set(page.PAGES) and found["value"] > 0
+    assert 20 < found["rss_mib"] < 400 and found["lookers"] == page.LOOKERS and found["core"] < 1
 
 
 def test_the_verb_prints_one_object_a_bench_and_fails_when_something_was_lost(monkeypatch, capsys):

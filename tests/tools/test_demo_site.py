@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.check import check
 from gateway.config import load
+from gateway.people import accounts, passwords
 from simulator.scene import KINDS, load_scene
 from tests.gateway.configured import HOST_KEY, WITNESS
 from tools.demo import site as sites
@@ -53,6 +54,18 @@ def test_a_demo_is_continued_with_its_own_secrets(tmp_path):
     again = open_site(tmp_path / "demo", scene)
     assert again.link_key() == key and (again.keys / "province.password").read_text() == password
     assert open_site(tmp_path / "other", scene).link_key() != key
+
+
+def test_one_person_may_log_in_with_a_password_that_is_new_each_time(tmp_path):
+    site = open_site(tmp_path / "demo", load_scene("wastewater"))
+    first, path = sites.let_in(site), accounts.path_of(tmp_path / "demo" / "gateway")
+    assert passwords.matches(first, accounts.load(path).of("demo").password)
+    path.write_bytes(accounts.encode(accounts.load(path).with_role("demo", "viewer", "somebody")))
+    second = sites.let_in(site)
+    demo = accounts.load(path).of("demo")
+    assert passwords.matches(second, demo.password) and not passwords.matches(first, demo.password)
+    assert demo.role == "viewer", "what somebody changed stays"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path):

@@ -76,12 +76,12 @@ def test_fetch_from_a_real_page():
     assert fetch_current(f"http://127.0.0.1:{free_port()}/") is None
 
 
-def test_in_a_pipe_it_says_one_line_and_quietly_none(tmp_path, capsys):
-    for quiet, lines in ((False, 1), (True, 0)):
-        screen = Screen(Site(tmp_path), 8080, quiet)
+def test_in_a_pipe_it_says_two_lines_and_quietly_none(tmp_path, capsys):
+    for quiet, lines in ((False, 2), (True, 0)):
+        screen = Screen(Site(tmp_path), 8080, quiet, "k7wm-3qpa")
         screen.note("starting")
         asyncio.run(screen.show({}, 1.0, 60.0))
         screen.close()
         out, err = capsys.readouterr()
         assert out == "" and len(err.splitlines()) == lines
-        assert ("http://127.0.0.1:8080/" in err) != quiet
+        assert ("http://127.0.0.1:8080/" in err) == ("demo, password k7wm-3qpa" in err) != quiet

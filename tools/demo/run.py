@@ -97,7 +97,7 @@ class _Demo:
             loop.add_signal_handler(name, self._asked_to_stop)
         last_ms = self._lived_until()
         web_port = sites.free_port(self.options.port)
-        screen = Screen(self.site, web_port, quiet=self.options.json)
+        screen = Screen(self.site, web_port, self.options.json, sites.let_in(self.site))
         parts = await self._start(web_port, screen)
         try:
             timeline = fix_timeline(self.site.timeline, last_ms, self.options.speed)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.people import accounts, passwords
+from gateway.people.accounts import Account
 from simulator.scene import Scene
 from tools.people import UsageError
 from tools.station.build import write
@@ -28,6 +30,8 @@ DEVICE_ID = "st-01"
 MARKER = "demo.json"
 HOST = "127.0.0.1"
 SFTP_USER = "station"
+PERSON = "demo"
+"""Who may log in at the page, as an administrator."""
 WITNESS_VKEY = "gateway/keys/witness.vkey"
 WITNESS_NAME = "witness.quantrac.example/demo"
 BAUD = 115_200
@@ -130,6 +134,18 @@ def open_site(directory: Path, scene: Scene) -> Site:
     _secret(site.keys / f"{DEVICE_ID}.link", secrets.token_hex(32))
     _secret(site.keys / "province.password", secrets.token_urlsafe(18))
     return site
+
+
+def let_in(site: Site) -> str:
+    """Let PERSON log in at the page: a new password each time, since nobody keeps the old one. It."""
+    path, password = accounts.path_of(site.keys.parent), passwords.generated()
+    people, kept = accounts.load(path), passwords.hashed(password)
+    if PERSON in people.accounts:
+        people = people.with_password(PERSON, kept, "quantrac demo")
+    else:
+        people = people.with_new(Account(PERSON, "administrator", kept), "quantrac demo")
+    accounts.save(path, people)
+    return password
 
 
 def _kind(marker: Path) -> str | None:

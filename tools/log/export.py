@@ -11,14 +11,16 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway import config as configuration
+from gateway import pictures
 from gateway.errors import JournalError
 from gateway.journal.checkpoints import VKEY_FILE, origin
+from gateway.journal.kinds import CALIBRATION, EVENT
 from gateway.journal.reader import Reader, reading
 from gateway.receipts import newest_checkpoint
 from gateway.reports.message import rfc3339
@@ -27,13 +29,16 @@ from gateway.verify_bundle import (
     CHECKPOINT,
     CONSISTENCY,
     MANIFEST,
+    PICTURES_MAX,
     README,
     VKEY,
     Manifest,
     entry_name,
     handover_name,
+    picture_name,
     proof_name,
 )
+from gateway.verify_pictures import named
 from gateway.verify_places import ZIP_MEMBERS_MAX
 from gateway.verify_run import RUN_MAX, Run
 from protocol import checkpoint as checkpoints
@@ -59,6 +64,7 @@ class Exported(NamedTuple):
 
     manifest: Manifest
     checkpoint: checkpoints.Checkpoint
+    pictures_missing: int = 0  # that entries of the run name, and that are kept no more
 
 
 class Target(Protocol):
@@ -72,6 +78,8 @@ class _Folder:
             (path / folder).mkdir(parents=True)
 
     def write(self, name: str, data: bytes) -> None:
+        if name.startswith("pictures/"):
+            (self._path / "pictures").mkdir(exist_ok=True)
         (self._path / name).write_bytes(data)
 
 
@@ -105,7 +113,20 @@ def _target(out: Path) -> Iterator[Target]:
 
 
 def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | None = None) -> Exported:
-    """Write the bundle. Raises Failure, JournalError, EvidenceError, UsageError, ConfigFaults."""
+    """Write the bundle under this name. Raises Failure, JournalError, EvidenceError, UsageError,
+    ConfigFaults.
+    """
+    return export_to(_target(out), config_path, from_ms, to_ms, seen)
+
+
+def export_to(
+    place: AbstractContextManager[Target],
+    config_path: Path,
+    from_ms: int,
+    to_ms: int,
+    seen: Path | None = None,
+) -> Exported:
+    """Write the bundle piece by piece, wherever `place` puts it. Raises as export() does."""
     if to_ms <= from_ms:
         raise UsageError("--to is not behind --from.")
     config = configuration.load(config_path)
@@ -120,15 +141,16 @@ def export(config_path: Path, from_ms: int, to_ms: int, out: Path, seen: Path | 
         raise Failure(f"{state_dir / VKEY_FILE} is of another log than {name}.")
     with reading(path) as reader:
         reader.rows("BEGIN")
-        with _target(out) as target:
-            return _Export(reader, select(reader, from_ms, to_ms), vkey, target).write(
+        with place as target:
+            return _Export(reader, select(reader, from_ms, to_ms), vkey, target, state_dir).write(
                 None if seen is None else seen.read_bytes()
             )
 
 
 class _Export:
-    def __init__(self, reader: Reader, selection: Selection, vkey: bytes, target: Target):
+    def __init__(self, reader: Reader, selection: Selection, vkey: bytes, target: Target, state_dir: Path):
         self._reader, self._selection, self._vkey, self._target = reader, selection, vkey, target
+        self._state_dir = state_dir
 
     def write(self, seen: bytes | None) -> Exported:
         selection, target = self._selection, self._target
@@ -143,7 +165,8 @@ class _Export:
         note, signed = newest_checkpoint(self._reader, at_least)
         others = sorted({*selection.others, *(index for index in log.indexes if not first <= index <= last)})
         files = self._files()
-        count = 2 * (last - first + 1 + len(others)) + len(files) + len(log.indexes)
+        seen_in, missing = self._pictures(first, last)
+        count = 2 * (last - first + 1 + len(others)) + len(files) + len(log.indexes) + len(seen_in)
         if isinstance(target, _Zip) and count > ZIP_MEMBERS_MAX - 8:
             raise Failure("The time has more entries than a .zip takes here: give --out a folder.")
         target.write(VKEY, self._vkey)
@@ -159,18 +182,24 @@ class _Export:
             target.write(handover_name(index), log.handover(index))
         for name, data in files.items():
             target.write(f"files/{name}", data)
+        for path in seen_in:
+            data = pictures.read(path)
+            if data is None or sha256(data).hexdigest() != seen_in[path].partition(".")[0]:
+                raise Failure(f"{path} was changed while it was read: give the export again.")
+            target.write(picture_name(seen_in[path]), data)
         if earlier is not None and seen is not None:
             proof = consistency_proof(earlier.size, signed.size, hash_at)
             receipt = Receipt(earlier.size, proof, log.signed_once(seen)).encode()
             target.write(CONSISTENCY, receipt.partition(b"\n")[2])
         manifest = Manifest(
-            *selection[:5], tuple(others), tuple(files), "", None if earlier is None else earlier.size
-        )
+            *selection[:5], tuple(others), tuple(files), "", None if earlier is None else earlier.size,
+            tuple(sorted(seen_in.values())),
+        )  # fmt: skip
         text = readme.text(manifest, signed).encode()
         manifest = manifest._replace(readme=sha256(text).hexdigest())
         target.write(README, text)
         target.write(MANIFEST, manifest.encode())
-        return Exported(manifest, signed)
+        return Exported(manifest, signed, missing)
 
     def _run(self, first: int, last: int, size: int, note: bytes) -> None:
         hash_at, target = self._reader.tree().hash_at, self._target
@@ -200,6 +229,16 @@ class _Export:
             found[name] = data
         return found
 
+    def _pictures(self, first: int, last: int) -> tuple[dict[Path, str], int]:
+        """Pictures that entries of the run name, by where they lie; and how many are not there any more."""
+        entries = self._reader.entries(first, last, (EVENT, CALIBRATION))
+        digests = {digest for entry in entries if (digest := named(entry.kind, entry.body)) is not None}
+        found = {digest: pictures.find(self._state_dir, digest) for digest in digests}
+        there = {path: f"{digest}{path.suffix}" for digest, path in found.items() if path is not None}
+        if len(there) > PICTURES_MAX:
+            raise Failure(f"The time has more than {PICTURES_MAX} pictures: shorten it.")
+        return there, len(digests) - len(there)
+
     def _seen(self, data: bytes, log: Handovers) -> checkpoints.Checkpoint:
         """What the checkpoint in hand says, if this log goes on behind it."""
         earlier = log.history.opened("The checkpoint in hand", data)
@@ -213,13 +252,14 @@ class _Export:
 
 def print_export(config: Path, from_ms: int, to_ms: int, out: Path, seen: Path | None, as_json: bool) -> int:
     """What `quantrac export` says."""
-    manifest, signed = export(config, from_ms, to_ms, out, seen)
+    manifest, signed, missing = export(config, from_ms, to_ms, out, seen)
     begin, end = rfc3339(manifest.from_ms), rfc3339(manifest.to_ms)
     if as_json:
         said = {
             "bundle": str(out), "from": begin, "to": end, "windows": manifest.windows,
             "first": manifest.first, "last": manifest.last, "others": len(manifest.others),
             "files": len(manifest.files),
+            "pictures": len(manifest.pictures), "pictures_missing": missing,
             "checkpoint": signed.size,
         }  # fmt: skip
         print(json.dumps(said))
@@ -227,5 +267,7 @@ def print_export(config: Path, from_ms: int, to_ms: int, out: Path, seen: Path |
     count = manifest.last - manifest.first + 1
     print(f"{out}: {manifest.windows} windows from {begin} to {end}")
     print(f"  {count} entries, {len(manifest.others)} beside them, {len(manifest.files)} provincial files")
+    if manifest.pictures or missing:
+        print(f"  {len(manifest.pictures)} pictures, and {missing} named that are kept no more")
     print(f"Next: quantrac verify {out} --vkey FILE (the log's key, as the department keeps it)")
     return 0

@@ -27,6 +27,8 @@ proofs/<index>.tlog-proof   its receipt (C2SP tlog-proof@v1): the hashes from th
 handovers/<index>.tlog-proof   for each entry of kind 7: its receipt in the log that ended with it, signed by
                             the key that came then and the one that went
 files/<name>.txt            the text files of these windows, as they were queued for the province
+pictures/<sha256>.jpg       (only where there are some) pictures that entries of kinds 4 and 10 name by their
+                            SHA-256: sha256sum tells whether they are those
 consistency                 (only when asked for) that the log goes on behind an earlier checkpoint: the line
                             "index <size of the earlier one>", hashes, an empty line, the earlier checkpoint
 bundle.json                 what is here. Nobody signed it: all that it says is held against the entries

@@ -28,7 +28,7 @@ from gateway.journal.leaf import Leaf
 from gateway.journal.reader import Reader, Stored, Whole, reading
 from gateway.journal.retention import PRUNED
 from gateway.reports import message
-from gateway.reports.layout import stamp
+from gateway.reports.layout import named_after, stamp
 from gateway.reports.message import rfc3339
 from gateway.verify_files import Codes, codes_of, compare, rendered
 from gateway.verify_replay import EVER_MS, Replay
@@ -192,7 +192,7 @@ class _Rebuild:
                 raise EvidenceError(f"the table of windows differs from {_name(window)}")
         if any(channel.decimals is None for channel in group.channels):
             return
-        label_ms = first.start_ms if group.settings.label == "start" else first.end_ms
+        label_ms = named_after(group.settings.label, first.start_ms, first.end_ms)
         key = f"window/{self._codes.code}/{stamp(label_ms)}/{group.revision}"
         for destination in self._destinations:
             for name, data in self._reader.rows(_DOCUMENT, destination, key):

@@ -3,8 +3,8 @@
 Rule 1: the run begins with the newest entry that arrived FUTURE_MS before the range (no reading of it can
         have come earlier), and ends with the first revision of its last window.
         What retention has pruned cannot be shown: a range that needs it is refused.
-Rule 2: beside it: what says the meaning of numbers (greetings, tables, placements, the configuration), the
-        rows before the range, later revisions of its windows with what they rest on.
+Rule 2: beside it: what says the meaning of numbers (greetings, tables, corrections, placements, the
+        configuration), the rows before the range, later revisions of its windows with what they rest on.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import NamedTuple
 
+from gateway import marks
+from gateway.ingest import corrections
 from gateway.ingest.polls import parse_configuration
 from gateway.ingest.replay import LEARNED
 from gateway.journal.bodies import event
-from gateway.journal.kinds import CONFIGURATION, EVENT, HELLO, POLL
+from gateway.journal.kinds import CALIBRATION, CONFIGURATION, EVENT, HELLO, POLL
 from gateway.journal.reader import Reader, Stored
 from gateway.lane import FUTURE_MS
+from gateway.reports.layout import named_after
 from gateway.reports.message import rfc3339
 from gateway.windows import Settings
 from tools.people import Failure
@@ -36,7 +39,7 @@ _HOLDING = (
     "WHERE idx >= ? AND idx <= ? AND name = ? AND last_ms >= ? AND first_ms < ?"
 )
 _ARRIVED = "SELECT arrived_ms FROM entry WHERE idx = ?"
-TELLING = ("placed", "table", "gap")
+TELLING = ("placed", "table", "gap", marks.EVENT_NAME)
 """Events that change what comes after them, however much later."""
 
 
@@ -106,7 +109,7 @@ def _telling(reader: Reader, end: int, others: set[int], run: range) -> tuple[se
     for entry in reader.entries(0, end - 1, LEARNED):
         if entry.kind == CONFIGURATION:
             configurations[parse_configuration(entry.body)[0]] = entry
-        elif entry.kind == HELLO:
+        elif entry.kind == HELLO or (entry.kind == CALIBRATION and corrections.parse(entry.body) is not None):
             found.add(entry.idx)
         elif entry.kind == EVENT:
             name, details = event(entry.body)
@@ -134,5 +137,5 @@ def _labels(groups: list[tuple], configurations: list[Stored]) -> list[int]:
             continue
         _, settings, channels = parse_configuration(starts[place][1])
         if all(channel.decimals is not None for channel in channels):
-            found.append(start_ms if Settings(*settings).label == "start" else end_ms)
+            found.append(named_after(Settings(*settings).label, start_ms, end_ms))
     return found

@@ -1,0 +1,1 @@
+"""Signed commands of the department: what they are, what is done about them, and how they come."""

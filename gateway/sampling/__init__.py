@@ -1,0 +1,1 @@
+"""The sampler: bottles, who asked for them, and what drives it."""

@@ -7,12 +7,14 @@ Rule 3: a person never sees a traceback: `tools.people.speak` turns the expected
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tools import people
 from tools.people import speak
 from tools.verbs.groups import Json, app
 
@@ -24,6 +26,14 @@ for group in (
     "keys",
     "people",
     "station",
+    "station_scan",
+    "station_new",
+    "station_flash",
+    "station_live",
+    "station_calibrate",
+    "station_update",
+    "station_profile",
+    "station_report",
     "log",
 ):  # as `--help` lists them
     import_module(f"tools.verbs.{group}")
@@ -76,8 +86,21 @@ def bench(
     raise typer.Exit(run_benches(name, seconds, json))
 
 
+@app.callback()
+def whole(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from, for programmers.")
+    ] = False,
+) -> None:
+    """Continuous environmental monitoring: station device, gateway, simulator and their proofs."""
+    people.DEBUG = people.DEBUG or debug
+
+
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. --debug may stand anywhere on the line."""
+    if "--debug" in sys.argv[1:]:
+        people.DEBUG = True
+        sys.argv = [sys.argv[0], *(word for word in sys.argv[1:] if word != "--debug")]
     app()
 
 

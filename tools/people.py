@@ -1,11 +1,15 @@
-"""How the command speaks to people: an expected error is a sentence and an exit status, never a traceback."""
+"""How the command speaks to people: an error is a sentence and an exit status, never a traceback.
+
+Rule 1: an error that nobody expected is one sentence, too: what it was, and that --debug shows where.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import typer
 
@@ -16,6 +20,10 @@ F = TypeVar("F", bound=Callable)
 
 USED_WRONGLY = 2
 DOES_NOT_HOLD = 1
+
+
+DEBUG = False
+"""Whether tracebacks are shown: `quantrac --debug`, wherever it stands on the line."""
 
 
 class UsageError(Exception):
@@ -33,23 +41,38 @@ def speak(verb: F) -> F:
     def wrapped(*args, **kwargs):
         try:
             return verb(*args, **kwargs)
-        except ConfigFaults as faults:
-            _leave(str(faults), USED_WRONGLY)
-        except UsageError as error:
-            _leave(str(error), USED_WRONGLY)
-        except (Failure, GatewayError, ProtocolError) as error:
-            _leave(str(error), DOES_NOT_HOLD)
-        except OSError as error:
-            _leave(_os_sentence(error), DOES_NOT_HOLD)
-        except KeyboardInterrupt:
-            _leave("stopped", 130)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if DEBUG:
+                traceback.print_exc()
+            raise _spoken(error) from None
 
     return wrapped  # type: ignore[return-value]
 
 
-def _leave(sentence: str, status: int) -> NoReturn:
+def _spoken(error: BaseException) -> typer.Exit:
+    """Say it on stderr; the exit that is its status."""
+    match error:
+        case ConfigFaults() | UsageError():
+            return _said(str(error), USED_WRONGLY)
+        case Failure() | GatewayError() | ProtocolError():
+            return _said(str(error), DOES_NOT_HOLD)
+        case OSError():
+            return _said(_os_sentence(error), DOES_NOT_HOLD)
+        case KeyboardInterrupt():
+            return _said("stopped", 130)
+    name = type(error).__name__
+    return _said(
+        f"Quantrac made a mistake here ({name}: {error}). Say the same with --debug, "
+        "and send what it prints to whoever looks after this software.",
+        DOES_NOT_HOLD,
+    )
+
+
+def _said(sentence: str, status: int) -> typer.Exit:
     print(sentence, file=sys.stderr)
-    raise typer.Exit(status)
+    return typer.Exit(status)
 
 
 def _os_sentence(error: OSError) -> str:

@@ -28,6 +28,16 @@ app.add_typer(station, name="station")
 simulate = typer.Typer(help="Parts of the chain, simulated on this machine.", no_args_is_help=True)
 app.add_typer(simulate, name="simulate")
 
+profile = typer.Typer(
+    help="Profiles of instruments: which there are, and checking a new one.", no_args_is_help=True
+)
+station.add_typer(profile, name="profile")
+
+Port = Annotated[str, typer.Option(help="A serial port, a pty, or tcp://host:port.")]
+Dir = Annotated[Path, typer.Option(help="The station's folder, which `station new` made.")]
+Key = Annotated[Path | None, typer.Option(help="The link key's file; default: the folder's.")]
+Hand = Annotated[str, typer.Option("--by", help="Who does it; it stands in the station's records.")]
+
 TIME_HELP = "2026-03-25, 2026-03-25T10:00 (GMT+7), or with an offset."
 Config = Annotated[Path, typer.Argument(help="The configuration, TOML.")]
 By = Annotated[str, typer.Option(help="Who does it; it stands in the log for ever, with the system's user.")]

@@ -1,0 +1,1 @@
+"""Verbs of the station device: calibrating a quantity. See tools/cli.py."""

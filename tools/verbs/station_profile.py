@@ -1,0 +1,1 @@
+"""Verbs of the station device: instruments' profiles. See tools/cli.py."""

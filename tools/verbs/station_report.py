@@ -1,0 +1,1 @@
+"""Verbs of the station device: the commissioning sheet. See tools/cli.py."""

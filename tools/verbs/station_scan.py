@@ -1,0 +1,1 @@
+"""Verbs of the station device: finding what is wired. See tools/cli.py."""

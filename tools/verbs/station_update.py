@@ -1,0 +1,1 @@
+"""Verbs of the station device: updates, backups, restoring. See tools/cli.py."""

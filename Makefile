@@ -1,4 +1,5 @@
 # Five commands: demo, test, lint, bench, promises. Each does its own set-up first and can be repeated at any time.
+# And one for technicians: `make station` brings what makes a bare board a station device.
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' 2>/dev/null \
@@ -15,7 +16,7 @@ PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.p
 	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
 	tests/power tests/system
 
-.PHONY: demo test lint bench promises pico servers clean constraints
+.PHONY: demo test lint bench promises station pico servers clean constraints
 
 demo: .venv/.installed .venv-micropython/.installed        ## the whole chain on this machine until Ctrl-C
 	@$(BIN)/quantrac demo $(ARGS)
@@ -39,6 +40,9 @@ promises: .venv/.installed-test .venv-micropython/.installed .node/.installed se
 	QUANTRAC_LONG=1 QUANTRAC_SEEDS=5000 QUANTRAC_EXAMPLES=20000 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(PROMISES) $(ARGS)
 
+station: .venv/.installed-station .venv-micropython/.installed   ## what a technician's laptop needs: .venv/bin/quantrac station
+	@$(BIN)/quantrac station --help
+
 # Needs an image of MicroPython, which is no package: make pico RP2_UF2=FILE
 pico: .venv/.installed-rp2                                 ## the station on an emulated Pico
 	@test -f "$(RP2_UF2)" || { echo "Name an image of MicroPython 1.28 or newer for a board with an RP2040: make pico RP2_UF2=FILE.uf2"; exit 2; }
@@ -59,6 +63,10 @@ pico: .venv/.installed-rp2                                 ## the station on an 
 
 .venv/.installed-test: .venv/.installed constraints-test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-test.txt
+	@touch $@
+
+.venv/.installed-station: .venv/.installed constraints-station.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-station.txt
 	@touch $@
 
 # The emulator of the RP2040, and littlefs as it is on a board's flash.

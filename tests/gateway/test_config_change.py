@@ -310,6 +310,7 @@ async def killed(folder: Path, number: int) -> Path:
     """Kill the gateway at a step of a change, start it as systemd would, and let nobody confirm."""
     async with tried(folder, DYING) as (gateway, config, old, new):
         await until(kept.beside(config, kept.RUNNING).exists)
+        await ask(config, SHOW)  # it takes orders by now: what lay there before would not be done
         (folder / "die-at").write_text(str(number))
         order = Order(CONFIGURE, (), "", "lan", "", mark=APPLY, text=new, minutes=SHORT)
         write(folder / "gateway", order)

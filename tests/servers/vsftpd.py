@@ -23,6 +23,7 @@ class Vsftpd(FtpServer):
             "background": "NO",
             "run_as_launching_user": "YES",
             "anonymous_enable": "YES",
+            "ftp_username": "nobody",  # which every machine has; "ftp" comes with an installed FTP server only
             "secure_email_list_enable": "YES",
             "email_password_file": passwords,
             "write_enable": "YES",

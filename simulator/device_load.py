@@ -81,17 +81,18 @@ class LoadDevice:
                         self.acknowledged = message.seq // ROWS
                         self.times.append((time.monotonic(), self.acknowledged))
 
-    def run_live(self, seconds: float) -> None:
+    def run_live(self, seconds: float, boot: int = 1) -> None:
         """As the firmware at work (firmware/uplink.py): ROWS readings every POLL_MS; a frame when FULL are
         there, or when the oldest has waited HOLD_MS; never more than WINDOW frames ahead.
+        boot: above that of what the device sent before.
         """
         decoder = framing.Decoder()
         with _connect(self.port) as link:
-            link.sendall(framing.encode(self._mac.seal(encode(_hello(self.device)))))
+            link.sendall(framing.encode(self._mac.seal(encode(_hello(self.device, boot)))))
             while not any(type(m) is Welcome for m in self._heard(decoder, link)):
                 pass
             link.setblocking(False)
-            live = _Live(time.monotonic(), time.time_ns() // 1_000_000)
+            live = _Live(time.monotonic(), time.time_ns() // 1_000_000, boot)
             while live.acknowledged < live.made or live.age_s() < seconds:
                 message = live.message(min(live.age_s(), seconds))
                 if message is not None:
@@ -116,8 +117,8 @@ class LoadDevice:
 class _Live:
     """What a device at work has measured, sent and been told. Numbers are sequence numbers, from 1."""
 
-    def __init__(self, began: float, base_ms: int) -> None:
-        self._began, self._base_ms = began, base_ms
+    def __init__(self, began: float, base_ms: int, boot: int) -> None:
+        self._began, self._base_ms, self._boot = began, base_ms, boot
         self.made = self._sent = self.acknowledged = self.frames = 0
         self._held_since = 0.0  # seconds after `began`, of the oldest that is not sent
         self._flying: list[tuple[int, float]] = []  # last number of a frame, when it left
@@ -140,7 +141,7 @@ class _Live:
         self._sent += count
         self._held_since = age_s
         self._flying.append((self._sent, self.age_s()))
-        return _live_readings(first, count, self._base_ms)
+        return _live_readings(self._boot, first, count, self._base_ms)
 
     def acknowledge(self, number: int) -> None:
         self.acknowledged = max(self.acknowledged, number)
@@ -150,7 +151,7 @@ class _Live:
         self._flying = self._flying[len(done) :]
 
 
-def _live_readings(first: int, count: int, base_ms: int) -> Readings:
+def _live_readings(boot: int, first: int, count: int, base_ms: int) -> Readings:
     """Readings number first + 1 and on: one of each channel every POLL_MS, some 20 ms apart.
 
     They have noise in all their bits, so that nothing that is written packs better than at work.
@@ -164,7 +165,7 @@ def _live_readings(first: int, count: int, base_ms: int) -> Readings:
         (n % ROWS, at - times[0], float_bits(10.0 * (1 + n % ROWS) + random.gauss(0.0, 0.3)), 0, 0)
         for n, at in zip(range(first, first + count), times, strict=True)
     )
-    return Readings(1, first + 1, times[0], 1, rows)
+    return Readings(boot, first + 1, times[0], 1, rows)
 
 
 def _connect(port: int) -> socket.socket:
@@ -197,9 +198,9 @@ def run_all(devices: Sequence[LoadDevice]) -> list[BaseException]:
     return wrong
 
 
-def _hello(device: str) -> Hello:
+def _hello(device: str, boot: int = 1) -> Hello:
     channels = tuple((quantity(i), STEP_MS, 0, ()) for i in range(ROWS))
-    return Hello(1, "load", device, 1, bytes(7) + b"\x01", bytes(8), channels, 1, 1, 1, 0, "load")
+    return Hello(1, "load", device, boot, bytes(7) + b"\x01", bytes(8), channels, 1, 1, 1, 0, "load")
 
 
 def _readings(frame: int, base_ms: int) -> Readings:

@@ -56,7 +56,7 @@ def test_every_body_comes_back(kind, body):
 
 @given(st.binary(max_size=300), st.sampled_from([b"\0", b"\1"]))
 def test_control_without_the_mark_for_bodies_that_begin_like_it_one_is_read_as_another(tail, mark):
-    noisy = encode(_live_readings(0, 20, 1_774_397_100_000))
+    noisy = encode(_live_readings(1, 0, 20, 1_774_397_100_000))
     body = to_store(POLL, (b"x" * 300 if mark == b"\0" else noisy[:-1]) + tail * (mark == b"\0") + noisy[-1:])
     assert body.startswith(mark)  # a body that looks as if it were packed
     assert stored_body(POLL, body) != body and stored_body(POLL, to_store(POLL, body)) == body
@@ -64,7 +64,7 @@ def test_control_without_the_mark_for_bodies_that_begin_like_it_one_is_read_as_a
 
 @pytest.mark.parametrize("kind", [FRAME, POLL])
 def test_rows_with_noise_lie_by_columns_and_in_less(kind):
-    body = encode(_live_readings(0, FULL, 1_774_397_100_000))
+    body = encode(_live_readings(1, 0, FULL, 1_774_397_100_000))
     body = Mac0("st-01", KEY).seal(body) if kind == FRAME else body
     lying = to_store(kind, body)
     assert lying.startswith(packed.BY_COLUMNS) and stored_body(kind, lying) == body
@@ -73,7 +73,7 @@ def test_rows_with_noise_lie_by_columns_and_in_less(kind):
 
 
 def test_control_columns_that_are_put_together_otherwise_are_found(monkeypatch):
-    body = encode(_live_readings(0, FULL, 1_774_397_100_000))
+    body = encode(_live_readings(1, 0, FULL, 1_774_397_100_000))
     lying = to_store(POLL, body)
     monkeypatch.setattr(packed, "_ROW_BYTES", 11)
     assert stored_body(POLL, lying) != body
@@ -100,7 +100,7 @@ def test_a_full_frame_of_a_station_fits_into_a_page():
     """
     mac = Mac0("st-01", KEY)
     for number in range(100):
-        body = mac.seal(encode(_live_readings(number * FULL, FULL, 1_774_397_100_000)))
+        body = mac.seal(encode(_live_readings(1, number * FULL, FULL, 1_774_397_100_000)))
         assert len(body) > 560 and len(to_store(FRAME, body)) + 80 < database.PAGE_BYTES - 35
 
 

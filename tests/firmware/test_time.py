@@ -91,7 +91,13 @@ def test_an_instrument_is_started_and_given_its_time(tmp_path, runtime):
         reads = [{"function": 3, "address": 0, "count": 2}, {"function": 3, "address": 20, "count": 2}]
         units = [
             unit(
-                1, [value(0, 0), {**value(1, 0), "read": 1}], start=start, reads=reads, gap_ms=40, poll_ms=400
+                1,
+                [value(0, 0), {**value(1, 0), "read": 1}],
+                start=start,
+                reads=reads,
+                gap_ms=40,
+                poll_ms=400,
+                timeout_ms=3000,  # a busy machine is no silent instrument
             ),
             unit(2, [value(2, 0)], poll_ms=50),
         ]

@@ -23,7 +23,7 @@ class Vsftpd(FtpServer):
             "background": "NO",
             "run_as_launching_user": "YES",
             "anonymous_enable": "YES",
-            "ftp_username": "nobody",  # which every machine has; "ftp" comes with an installed FTP server only
+            "ftp_username": "nobody",  # there on every machine; "ftp" comes with an FTP server
             "secure_email_list_enable": "YES",
             "email_password_file": passwords,
             "write_enable": "YES",

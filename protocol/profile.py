@@ -6,21 +6,31 @@
 # Rule 3: a register is the address on the wire, from 0. `printed` is what the manual calls it.
 # Rule 4: link settings that the source does not state stay out of the file. Link.stated says which it gives;
 #         the others hold a usual value, so that somebody has to check them on site.
+# Rule 5: a profile with `asks` is open: fields that wait for an answer hold the reference as a text. Nothing
+#         is made up for them; answered() gives the profile that can be used. See profile_ask.py.
 #
 # Sizes: timeouts and gaps in ms, update_s in s, plausible and scale in the quantity's own unit:
 #        value = register number x scale + offset.
 
 from collections import namedtuple
 
-from protocol import fields
+from protocol import fields, profile_ask, profile_trap
 from protocol.errors import ConfigError
-from protocol.modbus_requests import TABLES
-from protocol.quality import NAMES, by_name
-from protocol.registers import ORDERS, TYPES, words_of
-
-MARKS = ("MAKER", "CODE", "GENERIC")  # read in the maker's document, in other people's code, made for a demo
-KINDS = ("wastewater", "stack", "surface-water", "ambient-air", "groundwater", "water-level")
-BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+from protocol.profile_ask import Ask  # noqa: F401
+from protocol.profile_fields import (  # noqa: F401
+    BAUDS,
+    HEAD,
+    IDENTIFY,
+    KINDS,
+    LINK,
+    MARKS,
+    QUANTITY,
+    START,
+    STATUS,
+    code_of,
+)
+from protocol.quality import by_name
+from protocol.registers import words_of
 
 Link = namedtuple(
     "Link", "baud parity stopbits unit timeout_ms gap_ms startup_ms max_block merge whole stated"
@@ -57,9 +67,11 @@ def ratio(scale):
 
 
 class Profile:
-    # name, title, maker, mark, source, station_kinds; link; quantities, statuses, starts, identify (tuples)
+    # name, title, maker, mark, source, station_kinds; link; quantities, statuses, starts, identify, traps and
+    # asks (tuples); table: the file's, as it was parsed
 
-    def __init__(self, head, link, quantities, statuses, starts, identify):
+    def __init__(self, table, head, link, quantities, statuses, starts, identify, traps, asks):
+        self.table = table
         self.name = head["name"]
         self.title = head["title"]
         self.maker = head["maker"]
@@ -71,6 +83,8 @@ class Profile:
         self.statuses = statuses
         self.starts = starts
         self.identify = identify
+        self.traps = traps
+        self.asks = asks
 
     def quantity(self, id):
         for quantity in self.quantities:
@@ -86,143 +100,102 @@ class Profile:
         raise ConfigError(f'{self.name} has no status "{id}"')
 
 
-def _symbol(value):
-    # The provincial file splits at spaces and tabs.
-    return "a text without spaces" if fields.solid(value) or not value else None
-
-
-def _kinds(value):
-    good = not fields.list_of(fields.choice(KINDS))(value) and value
-    return None if good else "a list of " + ", ".join(KINDS)
-
-
-def _words(value):
-    wrong = fields.list_of(_REGISTER)(value) or len(value) > 123
-    return "a list of at most 123 numbers from 0 to 65535" if wrong else None
-
-
-def _status_ids(value):
-    good = not fields.identifier(value) or (not fields.list_of(fields.identifier)(value) and value)
-    return None if good else "the id of a [[status]], or a list of them"
-
-
-def _wanted(value):
-    good = isinstance(value, str) or not fields.whole(0, 0xFFFFFFFF)(value)
-    return None if good else "a text or a whole number"
-
-
-def _map(value):
-    good = isinstance(value, dict) and value
-    if good and all([_code(key) is not None and name in NAMES for key, name in value.items()]):
-        return None
-    return "code = quality for each code, with a quality of " + ", ".join(NAMES)
-
-
-def _code(key):
-    # A key of a status map as a number: decimal, or hexadecimal as in 0x4E; None when it is neither.
-    digits, base, allowed = key, 10, "0123456789"
-    if key[:2] == "0x":
-        digits, base, allowed = key[2:], 16, "0123456789abcdefABCDEF"
-    if not digits or any([digit not in allowed for digit in digits]):
-        return None
-    return int(digits, base)
-
-
-_REGISTER = fields.whole(0, 0xFFFF)
-
-_HEAD = (
-    ("name", fields.identifier, fields.MUST),
-    ("title", fields.filled, fields.MUST),
-    ("maker", fields.filled, fields.MUST),
-    ("mark", fields.choice(MARKS), fields.MUST),
-    ("source", fields.filled, fields.MUST),
-    ("station_kinds", _kinds, fields.MUST),
-    ("link", None, {}),
-    ("quantity", None, fields.MUST),
-    ("status", None, []),
-    ("start", None, []),
-    ("identify", None, []),
-)
-_LINK = (
-    ("baud", fields.choice(BAUDS), 9600),
-    ("parity", fields.choice(("N", "E", "O")), "N"),
-    ("stopbits", fields.choice((1, 2)), 1),
-    ("unit", fields.whole(1, 247), 1),
-    ("timeout_ms", fields.whole(10, 60000), 500),
-    ("gap_ms", fields.whole(0, 60000), 0),
-    ("startup_ms", fields.whole(0, 600000), 0),
-    ("max_block", fields.whole(1, 125), 125),
-    ("merge", fields.flag, True),
-    ("whole", fields.flag, False),  # true: reads always cover all registers of the profile, chosen or not
-)
-_QUANTITY = (
-    ("id", fields.identifier, fields.MUST),
-    ("symbol", _symbol, fields.MUST),
-    ("unit", fields.solid, fields.MUST),
-    ("table", fields.choice(sorted(TABLES)), fields.MUST),
-    ("register", _REGISTER, fields.MUST),
-    ("printed", fields.text, ""),
-    ("type", fields.choice(TYPES), fields.MUST),
-    ("word_order", fields.choice(ORDERS), "ABCD"),
-    ("scale", fields.not_zero, 1.0),
-    ("offset", fields.number, 0.0),
-    ("plausible", fields.span, fields.MUST),
-    ("decimals", fields.whole(0, 6), fields.MUST),
-    ("update_s", fields.seconds, fields.MUST),
-    ("status", _status_ids, []),
-)
-_STATUS = (
-    ("id", fields.identifier, fields.MUST),
-    ("table", fields.choice(sorted(TABLES)), fields.MUST),
-    ("register", _REGISTER, fields.MUST),
-    ("type", fields.choice(("uint16", "uint32")), "uint16"),
-    ("mask", fields.whole(1, 0xFFFFFFFF), 0xFFFF),
-    ("values", _map, fields.MUST),
-    ("otherwise", fields.choice(NAMES), "FAULT"),
-)
-_START = (
-    ("function", fields.choice((3, 4, 5, 6, 15, 16)), fields.MUST),
-    ("register", _REGISTER, fields.MUST),
-    ("words", _words, fields.MUST),
-    ("wait_ms", fields.whole(0, 60000), fields.MUST),
-)
-_IDENTIFY = (
-    ("table", fields.choice(("holding", "input")), fields.MUST),
-    ("register", _REGISTER, fields.MUST),
-    ("words", fields.whole(1, 125), fields.MUST),
-    ("type", fields.choice(("text", "uint16", "uint32")), fields.MUST),
-    ("equals", _wanted, None),
-    ("contains", fields.filled, None),
-    ("at", fields.whole(0, 249), None),
-    ("mask", fields.whole(1, 0xFFFFFFFF), None),
-)
+_OPEN = ("link", "quantity", "status", "start")  # where a reference to a question may stand
 
 
 def parse(table):
     # The Profile of a file's table. ConfigError with every fault when it holds any.
     faults = []
-    head = fields.read(faults, "", table, _HEAD)
+    head = fields.read(faults, "", table, HEAD)
     if head is None:
         raise fields.fail("profile", faults)
-    link = _link(faults, head["link"])
-    statuses = fields.each(faults, "status", head["status"], _STATUS, _status)
-    ids = [status.id for status in statuses if status.id is not None]
-    make = _quantity(ids, head["mark"], link)
-    quantities = fields.each(faults, "quantity", head["quantity"], _QUANTITY, make)
-    starts = fields.each(faults, "start", head["start"], _START, _start)
-    identify = fields.each(faults, "identify", head["identify"], _IDENTIFY, _identify)
-    if head["quantity"] == []:
-        faults.append("quantity: write at least one [[quantity]]")
+    before = len(faults)
+    asks = profile_ask.parse(faults, head["ask"])
+    given = {key: head[key] for key in _OPEN}
+    profile_ask.check_references(faults, asks, given)
+    readable = len(faults) == before
+    if readable:  # an open profile is checked with answers that would do
+        head.update(profile_ask.fill(given, profile_ask.examples(asks)))
+    made = _parts(faults, head)
+    if not readable:  # what waits for an answer is no fault of its field
+        faults = [fault for fault in faults if "'?" not in fault]
     if faults:
         raise fields.fail(head["name"] or "profile", faults)
-    return Profile(head, link, quantities, statuses, starts, identify)
+    link, quantities, statuses, starts, identify, traps = made
+    if asks:
+        link = _reopened(Link, LINK, [link], [given["link"]])[0]
+        quantities = _reopened(Quantity, QUANTITY, quantities, given["quantity"])
+        statuses = _reopened(Status, STATUS, statuses, given["status"])
+        starts = _reopened(Start, START, starts, given["start"])
+    return Profile(table, head, link, quantities, statuses, starts, identify, traps, asks)
+
+
+def _parts(faults, head):
+    link = _link(faults, head["link"])
+    statuses = fields.each(faults, "status", head["status"], STATUS, _status)
+    ids = [status.id for status in statuses if status.id is not None]
+    make = _quantity(ids, head["mark"], link)
+    quantities = fields.each(faults, "quantity", head["quantity"], QUANTITY, make)
+    starts = fields.each(faults, "start", head["start"], START, _start)
+    identify = fields.each(faults, "identify", head["identify"], IDENTIFY, _identify)
+    traps = profile_trap.parse(faults, head["trap"], link, quantities, statuses, starts)
+    if head["quantity"] == []:
+        faults.append("quantity: write at least one [[quantity]]")
+    return link, quantities, statuses, starts, identify, traps
+
+
+def _reopened(kind, rows, made, tables):
+    # The same objects with the references of their tables in place of the answers they were checked with.
+    keys = [key for key, _, _ in rows]
+    return tuple(
+        [
+            kind(
+                *[
+                    tables[i][keys[j]]
+                    if j < len(keys) and profile_ask.references(tables[i].get(keys[j]))
+                    else value
+                    for j, value in enumerate(one)
+                ]
+            )
+            for i, one in enumerate(made)
+        ]
+    )
+
+
+def answered(profile, answers):
+    # The profile that an open one becomes by the answers, {id of the question: answer}; one without questions
+    # as it is. ConfigError naming every open question and every answer that will not do, at once.
+    faults = profile_ask.check(profile.asks, answers)
+    if faults:
+        raise fields.fail(profile.name, faults)
+    if not profile.asks:
+        return profile
+    table = profile_ask.without(profile.table, answers)
+    given = {key: table[key] for key in _OPEN if key in table}
+    table = dict(table, ask=[], **profile_ask.fill(given, answers))
+    made = parse(table)
+    for i, one in enumerate(made.quantities):
+        for other in made.quantities[:i]:
+            if one.table == other.table and _overlap(one, other):
+                faults.append(
+                    f"answers: {other.id} and {one.id} would both read register {one.register}, correct one"
+                )
+    if faults:
+        raise fields.fail(profile.name, faults)
+    return made
+
+
+def _overlap(one, other):
+    return one.register < other.register + words_of(other.type) and other.register < one.register + words_of(
+        one.type
+    )
 
 
 def _link(faults, given):
-    values = fields.read(faults, "link", given, _LINK)
+    values = fields.read(faults, "link", given, LINK)
     if values is None:
         return None
-    return Link(*[values[key] for key, _, _ in _LINK], tuple(sorted(given)))
+    return Link(*[values[key] for key, _, _ in LINK], tuple(sorted(given)))
 
 
 def _fits(faults, where, values, words):
@@ -253,7 +226,7 @@ def _quantity(status_ids, mark, link):
                 faults.append(f'{where}.status = "{id}": no such [[status]], write {known}')
         values["status"] = ids[0] if ids else None
         values["plausible"] = tuple(values["plausible"] or ())
-        return Quantity(*[values[key] for key, _, _ in _QUANTITY], ids)
+        return Quantity(*[values[key] for key, _, _ in QUANTITY], ids)
 
     return make
 
@@ -266,7 +239,7 @@ def _status(faults, where, values):
         faults.append(f"{where}.mask = {values['mask']}: wider than uint16, write 0xFFFF at most")
     codes = {}
     for key, name in (values["values"] or {}).items():
-        code = _code(key)
+        code = code_of(key)
         if values["mask"] and code & values["mask"] != code:
             faults.append(f"{where}.values.{key}: the mask hides this code, write only bits of the mask")
         if code in codes:
@@ -274,7 +247,7 @@ def _status(faults, where, values):
         codes[code] = by_name(name)
     values["values"] = codes
     values["otherwise"] = None if values["otherwise"] is None else by_name(values["otherwise"])
-    return Status(*[values[key] for key, _, _ in _STATUS])
+    return Status(*[values[key] for key, _, _ in STATUS])
 
 
 def _start(faults, where, values):
@@ -285,7 +258,7 @@ def _start(faults, where, values):
     if values["function"] == 15 and values["words"] == []:
         faults.append(f"{where}.words: function 15 takes one word a coil")
     values["words"] = tuple(values["words"] or ())
-    return Start(*[values[key] for key, _, _ in _START])
+    return Start(*[values[key] for key, _, _ in START])
 
 
 def _identify(faults, where, values):
@@ -298,7 +271,7 @@ def _identify(faults, where, values):
         _fits(faults, where, values, values["words"])
     if values["type"] in ("uint16", "uint32") and values["words"] not in (words_of(values["type"]), None):
         faults.append(f"{where}.words: {values['type']} takes {words_of(values['type'])}")
-    return Identify(*[values[key] for key, _, _ in _IDENTIFY])
+    return Identify(*[values[key] for key, _, _ in IDENTIFY])
 
 
 def matches(identify, words):

@@ -17,7 +17,12 @@ from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import ModbusException, NoSuchIdException
 from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInputRegistersResponse
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersResponse,
+    ReadInputRegistersResponse,
+    WriteMultipleRegistersRequest,
+    WriteMultipleRegistersResponse,
+)
 from pymodbus.simulator import SimDevice
 from pymodbus.simulator.simcore import SimCore
 
@@ -61,7 +66,7 @@ class RtuLine:
         self._random = Random(seed)
         self._buffer = b""
         self._last_byte_s = 0.0
-        self._queue: asyncio.Queue[tuple[ModbusPDU | ZeroRead, bytes]] = asyncio.Queue(QUEUE_MAX)
+        self._queue: asyncio.Queue[tuple[ModbusPDU | ZeroRead | ZeroWrite, bytes]] = asyncio.Queue(QUEUE_MAX)
         self._pty: Pty | None = None
         self._task: asyncio.Task | None = None
 
@@ -92,6 +97,8 @@ class RtuLine:
                 used, request = self._framer.handleFrame(self._buffer, 0, 0)
             except ModbusException:  # a valid check sum around something that is no standard request
                 used, request = len(self._buffer), _zero_read(self._buffer)
+            if isinstance(request, WriteMultipleRegistersRequest) and not request.count:
+                request = ZeroWrite(request.dev_id, request.address)
             if not used and len(self._buffer) > REQUEST_BYTES_MAX:
                 used = len(self._buffer)
             if not used:
@@ -115,7 +122,7 @@ class RtuLine:
             response.dev_id, response.transaction_id = request.dev_id, 0
             await self._send(self._framer.buildFrame(response))
 
-    async def _answer(self, request: ModbusPDU | ZeroRead) -> ModbusPDU | None:
+    async def _answer(self, request: ModbusPDU | ZeroRead | ZeroWrite) -> ModbusPDU | None:
         units = [request.dev_id] if request.dev_id else self._store.device_ids()
         answer = None
         for unit in units:
@@ -162,6 +169,19 @@ class ZeroRead:
             return ExceptionResponse(self.function_code, values)
         kind = ReadHoldingRegistersResponse if self.function_code == 3 else ReadInputRegistersResponse
         return kind(registers=[])
+
+
+class ZeroWrite:
+    """A write of no registers: the same, for others."""
+
+    def __init__(self, unit: int, address: int) -> None:
+        self.dev_id, self.function_code, self.address = unit, 16, address
+
+    async def datastore_update(self, store: SimCore, unit: int) -> ModbusPDU:
+        refused = await store.async_setValues(unit, self.function_code, self.address, [])
+        if refused:
+            return ExceptionResponse(self.function_code, refused)
+        return WriteMultipleRegistersResponse(address=self.address, count=0)
 
 
 def _zero_read(frame: bytes) -> ZeroRead | None:

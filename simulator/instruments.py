@@ -5,6 +5,7 @@ Rule 2: what a reader gets depends on the station's clock alone. Every read firs
         now, so a late task cannot serve a value that is out of date; the ticker only keeps the truth file
         prompt.
 Rule 3: the truth is what the registers hold, decoded again, not what the process wanted to say.
+Rule 4: it deceives and refuses by the traps of its profile, and by no others: see instrument_traps.py.
 
 The registers are pymodbus's own data model (SimDevice with four tables, refreshed through its `action`).
 Registers next to the profile's are there and read 0, as most instruments have it; others are exception 2.
@@ -24,17 +25,19 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from protocol import quality, registers
+from protocol.errors import ConfigError
 from protocol.profile import Profile, Quantity, Status, ratio
 from protocol.reading import bits_float
 from simulator.clock import SimClock
+from simulator.instrument_traps import Manners
 from simulator.signals import LOCAL_OFFSET_MS, Shape, Signal
 from simulator.truth import Truth
 
 TABLES = ("coil", "discrete", "holding", "input")
+TABLE_READ = (1, 2, 3, 4)  # functions
 TABLE_OF = {1: "coil", 2: "discrete", 4: "input", 5: "coil", 15: "coil"}  # by function; the others: holding
 HOLE_MAX = 16  # registers between two of the profile's that exist and read 0: planners read across such holes
 CATCH_UP_MAX = 10_000  # updates written after the fact; more than that is a leap of the clock, not a delay
-NAN_BITS = 0x7FC00000
 
 # pymodbus reports every peculiar request; here they are part of the show.
 logging.getLogger("pymodbus.logging").addHandler(logging.NullHandler())
@@ -45,8 +48,8 @@ class State(enum.Enum):
 
     RUNNING = "RUNNING"
     CALIBRATING = "CALIBRATING"  # status says so; the value is that of the span gas or solution
-    MAINTENANCE = "MAINTENANCE"  # status says so; the value goes on
-    FAULT = "FAULT"  # status says so; without a status register: NaN, or a false zero in an integer
+    MAINTENANCE = "MAINTENANCE"  # status says so; the value goes on, unless a trap says that it is frozen
+    FAULT = "FAULT"  # status says so; the value by its traps; without either: NaN, or 0 in an integer
     FROZEN = "FROZEN"  # the last value for ever, with a good status
     SILENT = "SILENT"  # no answer at all
 
@@ -96,8 +99,11 @@ class Instrument:
         seed: int = 0,
         station: str = "station",
     ) -> None:
+        if profile.asks:
+            raise ConfigError(f"{profile.name} has open questions: answer them first (profile.answered)")
         self.profile, self.unit = profile, unit
         self.starts = 0
+        self._manners = Manners(profile, clock.now_ms)
         self._state = State.RUNNING
         self._clock, self._truth = clock, truth
         self._words: dict[str, dict[int, int]] = {table: {} for table in TABLES}
@@ -115,7 +121,7 @@ class Instrument:
         self._show_status()
         for live in self._live:
             live.last_index = live.index_at(clock.now_ms()) - 1
-        self.refresh()
+        self._measure(clock.now_ms())
         self.device = self._sim_device()
 
     @property
@@ -128,6 +134,11 @@ class Instrument:
         self._state = state
         self._show_status()
 
+    def power_up(self) -> None:
+        """Its supply was cut and comes back now: silent for `link.startup_ms`, see instrument_traps.py."""
+        self.refresh()
+        self._manners.power_up()
+
     def next_update_ms(self) -> int:
         """Station time of the next update."""
         return min((live.time_of(live.last_index + 1) for live in self._live), default=math.inf)
@@ -135,6 +146,18 @@ class Instrument:
     def refresh(self) -> None:
         """Bring the registers up to the station's clock, with a truth line for each update since the last."""
         now_ms = self._clock.now_ms()
+        if not self._manners.waits_for_start:
+            self._measure(now_ms)
+            return
+        done_ms = self._manners.finished()
+        if done_ms is not None:  # it may be the second one within an instant of the grid
+            for live in self._live:
+                live.last_index = live.index_at(done_ms) - 1
+            self._measure(done_ms)
+        for live in self._live:
+            live.last_index = live.index_at(now_ms)
+
+    def _measure(self, now_ms: int) -> None:
         for live in self._live:
             index = live.index_at(now_ms)
             first = max(live.last_index + 1, index - CATCH_UP_MAX)
@@ -145,10 +168,11 @@ class Instrument:
     def _update(self, live: _Live, t_ms: int) -> None:
         quantity = live.quantity
         state = None if self._state is State.RUNNING else self._state.value
-        if self._state is State.FAULT and not quantity.statuses:
-            words = registers.words_of_bits(NAN_BITS, quantity.word_order)
-            held = self._put(quantity, words) if quantity.type == "float32" else self._hold(quantity, 0.0)
-        elif self._state is State.FROZEN:
+        words = self._manners.in_fault(quantity) if self._state is State.FAULT else None
+        frozen = self._state is State.MAINTENANCE and self._manners.frozen_in_maintenance(quantity)
+        if words:
+            held = self._put(quantity, words)
+        elif words == () or frozen or self._state is State.FROZEN:
             held = self._held(quantity)
         elif self._state is State.CALIBRATING:
             low, high = quantity.plausible
@@ -161,6 +185,7 @@ class Instrument:
     def _hold(self, quantity: Quantity, value: float) -> float:
         """Put a value into its registers; returns what they hold then."""
         number = (value - quantity.offset) / quantity.scale
+        number = self._manners.limited(quantity, number)
         if quantity.table in ("coil", "discrete"):
             self._words[quantity.table][quantity.register] = int(number >= 0.5)
             return self._held(quantity)
@@ -215,8 +240,9 @@ class Instrument:
             table = TABLE_OF.get(start.function, "holding")
             count = (start.words or (0,))[0] if start.function in (3, 4) else len(start.words)
             used[table].update(range(start.register, start.register + max(1, count)))
-        self._used = {table for table, addresses in used.items() if addresses}
-        blocks = tuple(_blocks(used[table], bits=table in ("coil", "discrete")) for table in TABLES)
+        self._used = used
+        everywhere = self._manners.knows_its_own  # else pymodbus answers for what is not there
+        blocks = tuple(_blocks(used[table], table in ("coil", "discrete"), everywhere) for table in TABLES)
         return SimDevice(self.unit, blocks, action=self._access)
 
     async def _access(
@@ -231,12 +257,16 @@ class Instrument:
         """pymodbus calls this at every access, with the registers it is about to read or write."""
         if self._state is State.SILENT:
             raise NoSuchIdException("silent")  # the way to have no answer sent
-        if values is not None or function in (3, 4):  # pymodbus reads back what it wrote: that is no start
-            self.starts += any((s.function, s.register) == (function, address) for s in self.profile.starts)
+        table = TABLE_OF.get(function, "holding")
+        if values is not None or function in TABLE_READ:  # pymodbus reads back what it wrote: no request
+            refused = await self._manners.admit(table, address, count, self._used[table])
+            if refused is not None:
+                return refused
+        if values is not None or function in (3, 4):
+            self._obey(function, address)
         if values is not None:
             return None
-        table = TABLE_OF.get(function, "holding")
-        if table not in self._used:
+        if not self._used[table]:
             return ExcCodes.ILLEGAL_ADDRESS
         self.refresh()
         words = self._words[table]
@@ -250,6 +280,14 @@ class Instrument:
                 if 0 <= group < len(current):
                     current[group] = current[group] & ~(1 << at % 16) | bit << at % 16
         return None
+
+    def _obey(self, function: int, address: int) -> None:
+        """Start measuring, when that is what the request says."""
+        for start in self.profile.starts:
+            if (start.function, start.register) == (function, address):
+                self.starts += 1
+                self._manners.started(start.wait_ms)
+                return
 
 
 def status_code(status: Status, wanted: int) -> int | None:
@@ -269,9 +307,11 @@ def _big_words(number: int, count: int) -> list[int]:
     return [number >> 16 * (count - 1 - i) & 0xFFFF for i in range(count)]
 
 
-def _blocks(addresses: set[int], bits: bool) -> list[SimData]:
-    """Data blocks that cover the addresses and the small holes between them."""
+def _blocks(addresses: set[int], bits: bool, everywhere: bool = False) -> list[SimData]:
+    """Data blocks that cover the addresses and the small holes between them, or everything."""
     kind = DataType.BITS if bits else DataType.REGISTERS
+    if everywhere and not bits:
+        return [SimData(0, count=0x10000, values=0, datatype=kind)]
     blocks: list[SimData] = []
     start = end = None
     for address in sorted(addresses or {0}):

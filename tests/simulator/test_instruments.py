@@ -9,13 +9,15 @@ import pytest
 
 from protocol import quality, registers
 from protocol.instruments import load, names
-from protocol.profile import ratio
+from protocol.profile import answered, ratio
+from protocol.profile_ask import examples
 from protocol.reading import bits_float
 from simulator.clock import SimClock, mono_ms
 from simulator.instruments import Instrument, Served, State, TcpInstruments, keep_updating, status_code
 from simulator.signals import Shape
 from simulator.truth import Truth
-from tests.simulator._rig import T0_MS, TYPES, answered, every_type, profile, quantity, tcp_client, until
+from tests.simulator import _rig
+from tests.simulator._rig import T0_MS, TYPES, every_type, profile, quantity, tcp_client, until
 
 SHAPE = Shape(level=50, daily=5, noise=3, low=0, high=100)
 
@@ -94,7 +96,7 @@ def test_updates_lie_on_the_grid_and_none_is_left_out(tmp_path):
         clock = StillClock(T0_MS + 1_234)
         async with served(tmp_path, profile(), clock, update_s=150) as (_, client, _, truth):
             clock.now += 3_600_000  # the ticker slept an hour; a read brings everything up to date
-            assert await answered(client.read_holding_registers(2, count=2, device_id=3))
+            assert await _rig.answered(client.read_holding_registers(2, count=2, device_id=3))
             times = [line["t"] for line in truth_of(truth)]
             assert times == list(range(T0_MS, T0_MS + 3_600_001, 150_000))
 
@@ -183,7 +185,7 @@ def test_frozen_keeps_its_value_and_silent_does_not_answer(tmp_path):
             assert await value(client, rig.quantity("temp")) == before
             assert {line["value"] for line in truth_of(truth)} == {before}
             instrument.set_state(State.SILENT)
-            assert not await answered(client.read_holding_registers(2, count=2, device_id=3))
+            assert not await _rig.answered(client.read_holding_registers(2, count=2, device_id=3))
             instrument.set_state(State.RUNNING)
             assert await value(client, rig.quantity("temp")) == before
             clock.now += 10_000
@@ -195,8 +197,8 @@ def test_frozen_keeps_its_value_and_silent_does_not_answer(tmp_path):
 def test_absent_units_are_silent_and_absent_registers_an_exception(tmp_path):
     async def main():
         async with served(tmp_path, profile()) as (_, client, _, _):
-            assert not await answered(client.read_holding_registers(2, count=2, device_id=4))
-            assert await answered(client.read_holding_registers(2, count=2, device_id=3))  # control
+            assert not await _rig.answered(client.read_holding_registers(2, count=2, device_id=4))
+            assert await _rig.answered(client.read_holding_registers(2, count=2, device_id=3))  # control
             assert (await client.read_holding_registers(0, count=4, device_id=3)).registers[1] == 0  # a hole
             for request in (
                 client.read_holding_registers(500, count=1, device_id=3),
@@ -247,13 +249,14 @@ def test_start_commands_of_a_real_profile_are_obeyed(tmp_path):
 @pytest.mark.parametrize("name", names())
 def test_every_profile_can_be_served_and_says_ok(tmp_path, name):
     rig = load(name)
+    rig = answered(rig, examples(rig.asks))
     truth = Truth(tmp_path / "truth.jsonl")
     clock = StillClock()
     shape = [(q, Shape(level=sum(q.plausible) / 2)) for q in rig.quantities]
     instrument = Instrument(rig, 1, [Served(q.id, q.id, s, q.update_s) for q, s in shape], clock, truth)
     for state in State:
         instrument.set_state(state)
-        clock.now += 3_600_000
+        clock.now += round(1000 * max(q.update_s for q in rig.quantities))
         instrument.refresh()
     instrument.set_state(State.RUNNING)
     for status in rig.statuses:

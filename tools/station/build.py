@@ -23,6 +23,7 @@ from tools.station.site import NAME_BYTES_MAX, Site, Unit, check
 
 SEAL_BYTES = 1100  # as firmware/sealer.py writes it: too long for littlefs to keep it among the names
 SECRET = 0o600  # who reads link.key can speak for the device; who reads seal.key, seal for it
+IDENTITY = "identity.json"  # a secret where it holds a network's password
 
 
 def build(site: dict) -> dict:
@@ -66,10 +67,11 @@ def files(site: dict) -> dict[str, bytes]:
     station = build(site)  # checks the whole site
     checked = check([], site)
     assert checked
-    identity = {"id": site["id"], "link": checked.link}
+    more = {name: site[name] for name in ("network", "board") if site.get(name)}
+    identity = {"id": site["id"], "link": checked.link, **more}
     seal = {"seal.key": f"{site['seal_key']}\n".encode().ljust(SEAL_BYTES)} if site.get("seal_key") else {}
     return {
-        "identity.json": _json(identity),
+        IDENTITY: _json(identity),
         "link.key": f"{site['key']}\n".encode(),
         **seal,
         "station.json": _json(station),
@@ -84,7 +86,7 @@ def write(directory: Path | str, site: dict) -> None:
     for name, content in files(site).items():
         path = Path(directory) / name
         part = path.with_name(name + ".part")
-        mode = SECRET if name.endswith(".key") else 0o644
+        mode = SECRET if name.endswith(".key") or (name == IDENTITY and "network" in site) else 0o644
         part.unlink(missing_ok=True)  # whatever its mode was
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)

@@ -6,7 +6,8 @@ would only show up at the station, so it is refused here.
 
 from typing import NamedTuple
 
-from protocol import fields, instruments
+from protocol import fields, instruments, profile_ask
+from protocol import profile as profiles
 from protocol.calibration import check as check_points
 from protocol.errors import ConfigError
 from protocol.messages import CHANNELS_MAX
@@ -24,7 +25,11 @@ _SERIAL = (
     ("stopbits", fields.choice((1, 2)), None),
 )
 _TCP = (("host", fields.address, _MUST), ("port", fields.whole(1, 65535), _MUST))
-_LINKS = {"serial": (("path", fields.filled, _MUST), ("baud", fields.choice(BAUDS), 115200)), "tcp": _TCP}
+_LINKS = {
+    "serial": (("path", fields.filled, _MUST), ("baud", fields.choice(BAUDS), 115200)),
+    "tcp": _TCP,
+    "usb": (),
+}
 _BUSES = {"rtu": _SERIAL, "tcp": _TCP}
 _SITE = (
     ("id", fields.identifier, _MUST),
@@ -40,6 +45,9 @@ _SITE = (
     ("counters", None, []),
     ("alarms", None, []),
     ("store", None, {}),
+    ("network", None, None),  # these two are for identity.json: see firmware/boards/net.py and metal.py
+    ("board", None, None),
+    ("gateway", None, {}),  # what `station new` keeps for the gateway's blocks: the device never sees it
 )
 _POLL_MS = fields.whole(10, 86400000)
 _UNIT = (
@@ -51,6 +59,8 @@ _UNIT = (
     ("every", None, {}),
     ("quantities", fields.list_of(fields.identifier), None),
     ("rename", None, {}),
+    ("ranges", None, {}),  # what the instrument is set to, in the place of what its profile believes
+    ("answers", None, {}),  # to what its profile asks
     ("timeout_ms", fields.whole(10, 60000), None),
     ("retries", fields.whole(0, 10), RETRIES),
     ("gap_ms", fields.whole(0, 60000), None),
@@ -155,6 +165,7 @@ def _choose(faults: list[str], where: str, given: object, first: int) -> Unit | 
     except ConfigError as error:
         faults.append(f"{where}.profile: {error}")
         return None
+    profile = _answer(faults, where, profile, unit["answers"])
     known = [quantity.id for quantity in profile.quantities]
     ids = known if unit["quantities"] is None else unit["quantities"]
     for id in ids:
@@ -190,8 +201,42 @@ def _choose(faults: list[str], where: str, given: object, first: int) -> Unit | 
     for key in ("unit", "timeout_ms", "gap_ms"):
         if unit[key] is None:
             unit[key] = getattr(profile.link, key)
-    quantities = [profile.quantity(id) for id in ids]
+    ranges = _ranges(faults, where, unit["ranges"], ids)
+    quantities = [_ranged(profile.quantity(id), ranges.get(id)) for id in ids]
     return Unit(where, unit, profile, quantities, [rename.get(id, id) for id in ids], first)
+
+
+def _answer(faults: list[str], where: str, profile: Profile, answers: object) -> Profile:
+    """The profile with what the technician answered to its questions; what is wrong of them is noted."""
+    try:
+        return profiles.answered(profile, answers)
+    except ConfigError as error:
+        faults += [f"{where}.{fault}" for fault in getattr(error, "faults", [f"answers: {error}"])]
+        return profiles.answered(profile, profile_ask.examples(profile.asks))  # so that the rest is looked at
+
+
+def _ranges(faults: list[str], where: str, given: object, ids: list[str]) -> dict[str, list]:
+    """[lowest, highest] by quantity, of those that will do."""
+    if not isinstance(given, dict):
+        faults.append(f"{where}.ranges: write {{ quantity = [lowest, highest] }}")
+        return {}
+    good = {}
+    for id, span in given.items():
+        if id not in ids:
+            faults.append(f"{where}.ranges.{id}: not a chosen quantity, write one of {', '.join(ids)}")
+        elif fields.span(span):
+            faults.append(f"{where}.ranges.{id} = {span!r}: write {fields.span(None)}")
+        else:
+            good[id] = span
+    return good
+
+
+def _ranged(quantity: Quantity, span: list | None) -> Quantity:
+    """The quantity with the instrument's own range; a little below its lower end it still scatters."""
+    if span is None:
+        return quantity
+    low, high = span
+    return quantity._replace(plausible=(min(float(low), quantity.plausible[0]), float(high)))
 
 
 def _check_addresses(faults: list[str], buses: list[dict], units: list[Unit]) -> None:

@@ -48,6 +48,7 @@ class Unit:
         self.number = number
         self.poll_ms = _PROBE_MS  # the shortest of its entries
         self.timeout_ms = 0  # the longest of them: how long an answer may take to come
+        self.gap_ms = 0  # the longest of them
         self.counts = [0, 0, 0, 0, 0]  # requests, timeouts, bad replies, exceptions; ms of the last answer
         self.dead = 0  # polls in a row without any answer
         self.lost = False
@@ -94,6 +95,7 @@ class Poller:
             unit = self._units.setdefault(config.unit, Unit(config.unit))
             unit.poll_ms = min(unit.poll_ms, config.poll_ms)
             unit.timeout_ms = max(unit.timeout_ms, config.timeout_ms)
+            unit.gap_ms = max(unit.gap_ms, config.gap_ms)
             self._entries.append(Entry(config, unit, now))
         self._others = Unit(0)
 
@@ -132,7 +134,7 @@ class Poller:
             if question is not None:
                 unit = self._units.get(question[0], self._others)
                 if self._rested(unit):
-                    question.extend(await self._ask(unit, question[0], question[1], question[2], 0))
+                    question.extend(await self._ask(unit, *question, unit.gap_ms))
                     self._question = None
             entry = self._choose()
             if entry is None:

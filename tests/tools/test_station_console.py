@@ -16,6 +16,7 @@ from protocol.errors import ProtocolError
 from simulator.bus import PtyPair
 from simulator.station import StationProcess
 from tests.firmware.bench import DEVICE, KEY, ROOT, Gateway, serial_server, station, unit, until, value
+from tests.tools.live_rig import Rig, Run, cod, ph
 from tools.people import Failure, UsageError
 from tools.station.console import View, parse_command
 from tools.station.link import StationLink, read_key
@@ -30,6 +31,9 @@ async def console(*arguments, typed=b"", seconds=30):
     )  # fmt: skip
     out, errors = await asyncio.wait_for(process.communicate(typed), seconds + 30)
     return process.returncode, [json.loads(line) for line in out.splitlines()], errors.decode()
+
+
+DOOR = {"id": "door", "kind": "door", "pin": 10}
 
 
 def of(lines, what):
@@ -82,6 +86,32 @@ def test_a_technician_looks_and_asks(tmp_path):
     asyncio.run(main())
 
 
+def test_on_a_terminal_with_the_folder(tmp_path):
+    """The folder is enough: its key, its units; tables, status and help fit the window."""
+
+    async def main():
+        async with Rig(tmp_path, [ph(1), cod(2, 42.17)], inputs=[DOOR]) as rig:
+            run = Run("console", "--port", rig.port, "--dir", rig.folder, size=(72, 40))
+            await run.until("hach-codmax2")
+            await run.until("mg/l")
+            run.type("help\n")
+            await run.until("quit")
+            run.type("read bus=rs485 unit=2 function=3 address=0 count=2\n")
+            await run.until("AE14 4228  (44564, 16936)")
+            run.type("nonsense\n")
+            await run.until("nonsense: refused: no such command")
+            run.type("quit\n")
+            assert await run.ended() == 0, run.text
+            text = " ".join(run.text.split())
+            assert "cod 42.17 mg/l OK" in text and "ph 7.12 OK" in text
+            assert "inputs door off" in text and "unit instrument requests" in text
+            assert max(len(line) for line in run.lines) <= 72 and "Traceback" not in run.text
+            run = Run("console", "--port", rig.port, "--dir", tmp_path)
+            assert await run.ended() == 2 and "no station's folder" in run.text
+
+    asyncio.run(main())
+
+
 def test_nothing_that_is_shown_is_lost_to_the_gateway(tmp_path):
     """The console takes the gateway's place for a while; afterwards every record from 1 on arrives, once."""
 
@@ -130,7 +160,7 @@ def test_what_is_not_proven_is_not_believed(tmp_path):
                 assert link.station is None and link.strangers
             async with StationLink(str(bench.port), KEY, "st-02") as link:
                 with pytest.raises(Failure, match="another key or id"):
-                    await link.greeted(3)
+                    await link.greeted(10)  # it greets every 8 s at the latest
             status, lines, _ = await console("--port", bench.port, "--seconds", 10)
             assert status == 0 and [line["proven"] for line in of(lines, "station")] == [False]
             assert not of(lines, "reading") and not of(lines, "event")
@@ -283,6 +313,9 @@ def test_whatever_a_device_says_is_shown_without_harm(as_json):
         messages.Readings(5, 3, far, 1, [(0, 0, 0x7FC00000, 0, 0), (1, 0, 0x7F800000, 0, 0)]),
         messages.Now(bytes(8), far, 1, [(0, 9, 0x41C80000, 0, 0), (1, 0, None, quality.TIMEOUT, 0)]),
         messages.Result(7, True, "\x1b[H", {"x": float("inf"), "y": "\x07"}),
+        messages.Result(
+            8, True, "", {"inputs": [1, ["\x1b", 2]], "units": [["\x1b", *range(7)], 5], "heap": {}}
+        ),
     ):
         link.feed(framing.encode(mac.seal(messages.encode(message))))
         view._readings(link.station)

@@ -15,8 +15,8 @@ from tools.people import UsageError
 from tools.station.folder import Folder
 from tools.station.link import Station, StationLink, read_key
 
-GREETING_S = 20.0
-"""A device that nobody answered greets every 8 s."""
+GREETING_S = 30.0
+"""A device that nobody answered greets every 8 s; one whose gateway has just gone, within 22 s."""
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich.text import Text
+
 from protocol import messages
 from protocol.errors import ProtocolError
 from protocol.messages import Event, Hello, Now, Readings, Result
 from tools.people import Failure
-from tools.station.link import Station, StationLink, read_key
+from tools.station.folder import Folder
+from tools.station.link import Reading, Station, StationLink, read_key
+from tools.station.live.known import Known, known
+from tools.station.live.layout import Cell, Column, screen_width, table, wrapped
+from tools.station.live.sheet import shown, units_of
+from tools.station.live.status import status_words
 
 SHOW_S = 2.0
 """How often the readings are shown in the plain view, when there are new ones."""
-GREETING_S = 20.0
-"""How long nothing at all may come before that is said: a device that nobody answered greets every 8 s."""
-HELP = """Type a command and its arguments as name=value, such as
-  status | log | log last=1 | read bus=rs485 unit=2 function=3 address=0 count=2 | reboot | safe
-  relay id=pump on=True pulse_ms=500 | sample reason=test | time (this machine's) | quit"""
+GREETING_S = 30.0
+"""How long nothing at all may come before that is said: after a gateway left, 22 s pass at most."""
+HELP = """Type a command and its arguments as name=value:
+status                                    how it is: bus, inputs, memory
+log, log last=1                           its crash reports, the newest first
+read bus=rs485 unit=2 function=3 address=0 count=2   registers, asked once
+relay id=pump on=True pulse_ms=500        switch a relay, here for half a second
+sample reason=test                        draw a sample
+time                                      tell it the time of this machine
+safe, reboot                              end safe mode; start it anew
+quit                                      end, as Ctrl-C does"""
+
+
+READINGS = (
+    Column("time", keep=1),
+    Column("channel", least=8, most=32),
+    Column("value", right=True),
+    Column("", most=10),
+    Column("quality"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +66,7 @@ class ConsoleOptions:
     id: str | None = None
     seconds: float | None = None
     json: bool = False
+    dir: Path | None = None
 
 
 def run_console(options: ConsoleOptions) -> int:
@@ -72,12 +95,12 @@ def parse_command(line: str) -> tuple[str, dict | None]:
 
 
 async def _console(options: ConsoleOptions, typed: TextIO, out: TextIO) -> int:
-    view = View(options.json, out)
-    key = None if options.key is None else read_key(options.key)
+    facts, key = _named(options)
+    view = View(options.json, out, facts)
     async with StationLink(options.port, key, options.id, view.message, view.note) as link:
         view.link = link
         if key is None:
-            view.note("without --key FILE only the greeting is seen, and nothing is proven")
+            view.note("without --dir or --key only the greeting is seen, and nothing is proven")
         greet = asyncio.create_task(_greet(link, view))
         end = asyncio.create_task(asyncio.Event().wait() if key is None else _commands(link, view, typed))
         shown = asyncio.create_task(view.show_readings())
@@ -98,6 +121,14 @@ async def _console(options: ConsoleOptions, typed: TextIO, out: TextIO) -> int:
         if link.station is None:
             raise Failure(f"No station was heard on {options.port}.")
     return 0
+
+
+def _named(options: ConsoleOptions) -> tuple[Known | None, bytes | None]:
+    """What the station's folder says, and the key: its own, or another one that was named."""
+    folder = None if options.dir is None else Folder.at(options.dir)
+    if folder is None:
+        return None, None if options.key is None else read_key(options.key)
+    return known(folder), folder.key() if options.key is None else read_key(options.key)
 
 
 async def _greet(link: StationLink, view: View) -> None:
@@ -171,8 +202,9 @@ async def _lines(typed: TextIO) -> AsyncIterator[str]:
 class View:
     """Prints what happens: sentences, or with `as_json` one object a line with "what" as its kind."""
 
-    def __init__(self, as_json: bool, out: TextIO) -> None:
+    def __init__(self, as_json: bool, out: TextIO, known: Known | None = None) -> None:
         self.link: StationLink | None = None
+        self._known = known
         self._json = as_json
         self._out = out
         self._shown: dict[str, Any] = {}
@@ -207,12 +239,17 @@ class View:
         data = _plain(result.data)
         fields = {"name": name, "ok": result.ok, "text": result.text, "data": data}
         text = f"{name}: {'' if result.ok else 'refused: '}{result.text}"
-        if isinstance(data, dict):
+        if name == "status" and isinstance(data, dict):
+            text += "".join(f"\n  {line}" for line in status_words(data))
+        elif isinstance(data, dict):
             text += "".join(f"\n  {key:10} {value}" for key, value in data.items())
+        elif name == "read" and isinstance(data, list) and all(isinstance(word, int) for word in data):
+            text += "\n  " + " ".join(f"{word:04X}" for word in data) + f"  ({', '.join(map(str, data))})"
         elif data is not None:
             text += f"\n  {data}"
         self._say("result", fields, text)
         if name == "status" and isinstance(data, dict):
+            self._lines(units_of(data, self._known_here(), screen_width()))
             safe = str(data.get("safe") or "")
             if safe:
                 full = (self.link.station.safe_mode if self.link and self.link.station else None) or safe
@@ -240,19 +277,43 @@ class View:
         )
 
     def _readings(self, station: Station) -> None:
+        new = []
         for name, reading in station.readings.items():
             if self._shown.get(name) == reading:
                 continue
             self._shown[name] = reading
-            when = _when(reading.time_ms, reading.told)
-            fields = {"channel": name, "t": when, "raw": _plain(reading.raw), "value": _plain(reading.value)}
-            fields["quality"] = reading.quality
-            value = "-" if reading.value is None else f"{reading.value:.6g}"
-            self._say("reading", fields, f"{when}  {name:20} {value:>12}  {reading.quality}")
+            new.append((name, reading))
+            fields = {"channel": name, "t": _when(reading.time_ms, reading.told)}
+            fields |= {"raw": _plain(reading.raw), "value": _plain(reading.value), "quality": reading.quality}
+            if self._json:
+                self._say("reading", fields, "")
+        if new:
+            self._lines(table(READINGS, [self._cells(*one) for one in new], screen_width()))
+
+    def _cells(self, name: str, reading: Reading) -> list[Cell]:
+        facts = self._known_here()
+        channel = facts.channels.get(name) if facts else None
+        value = shown(reading.value, channel.decimals if channel else None)
+        unit = channel.unit if channel else ""
+        when = _when(reading.time_ms, reading.told)
+        return [(when, ""), (name, ""), (value, ""), (unit, ""), (reading.quality, "")]
+
+    def _known_here(self) -> Known | None:
+        """The folder's facts, where they are of this very station."""
+        station = self.link.station if self.link else None
+        return self._known if self._known and station and self._known.id == station.id else None
+
+    def _lines(self, lines: list[Text]) -> None:
+        """Of a table, which objects have no need of."""
+        if not self._json:
+            for line in lines:
+                print(line.plain, file=self._out, flush=True)
 
     def _say(self, what: str, fields: dict[str, Any], text: str) -> None:
-        line = json.dumps({"what": what, **fields}, ensure_ascii=False) if self._json else _harmless(text)
-        print(line, file=self._out, flush=True)
+        if self._json:
+            print(json.dumps({"what": what, **fields}, ensure_ascii=False), file=self._out, flush=True)
+        else:
+            self._lines(wrapped(text, screen_width(), indent="    "))
 
 
 def _when(time_ms: int, told: bool) -> str:
@@ -263,11 +324,6 @@ def _when(time_ms: int, told: bool) -> str:
     except (ValueError, OverflowError, OSError):  # a device may believe anything of its clock
         return f"{time_ms} ms"
     return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _harmless(text: str) -> str:
-    """Without what a terminal would act on: a device, or whoever says to be one, may send any text."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def _plain(data: Any) -> Any:

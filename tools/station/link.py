@@ -39,6 +39,8 @@ REPEAT_S = 2.0
 """A command goes out again after so long without its answer: the device may just be greeting."""
 COUNTERS_MAX = 4
 """Counters that are tried for one command: a device that refuses one says which it needs."""
+AHEAD_MS = 60_000
+"""By so much a counter is above the needed one where that was not enough: our clock is far behind."""
 PAUSE_MS = 5_000
 """How long the device may leave out its records: without acknowledgements it would only repeat them."""
 NONE = bytes(8)  # the nonce of nobody
@@ -53,6 +55,7 @@ class Reading:
     raw: float | None
     value: float | None
     quality: str
+    boot: int = 0  # the start of the device in which it was taken: times of two starts cannot be compared
 
 
 @dataclass
@@ -126,6 +129,8 @@ class StationLink:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self.station is not None:  # the pause that it was asked for ends with us
+            self._hold_off(self.station.hello, 1)
         for close in reversed(self._closers):
             close()
         self._closers.clear()
@@ -198,8 +203,8 @@ class StationLink:
         try:
             while data := await reader.read(4096):
                 self.feed(data)
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # it ends here anyway; a server's callback of Python 3.11 would show a cancelled task's traceback
         finally:
             writer.close()
             if self._write is write:
@@ -256,9 +261,9 @@ class StationLink:
         self._changed.set()
         self._on_message(message)
 
-    def _hold_off(self, hello: Hello) -> None:
+    def _hold_off(self, hello: Hello, pause_ms: int = PAUSE_MS) -> None:
         """Ask for a pause, at the position that the device itself declared: nothing is claimed to be held."""
-        self.send(Ack(hello.nonce, hello.store_boot, hello.store_seq - 1, _now_ms(), False, PAUSE_MS))
+        self.send(Ack(hello.nonce, hello.store_boot, hello.store_seq - 1, _now_ms(), False, pause_ms))
 
     def _note(self, message: Readings | Now, station: Station) -> None:
         for channel, offset_ms, bits, quality, _ in message.rows:
@@ -267,11 +272,12 @@ class StationLink:
             name, _, _, points = station.hello.channels[channel]
             at_ms = message.base_ms + offset_ms
             known = station.readings.get(name)
-            if known and (known.told, known.time_ms) >= (bool(message.clock), at_ms):
+            boot = message.boot if isinstance(message, Readings) else station.hello.boot
+            if known and (known.boot, known.told, known.time_ms) >= (boot, bool(message.clock), at_ms):
                 continue
             raw = None if bits is None else bits_float(bits)
             value = None if raw is None else engineering(raw, points)
-            station.readings[name] = Reading(at_ms, bool(message.clock), raw, value, NAMES[quality])
+            station.readings[name] = Reading(at_ms, bool(message.clock), raw, value, NAMES[quality], boot)
 
     # ---- what goes
 
@@ -323,7 +329,7 @@ class StationLink:
                     f'The station took "{name}" and started anew: its answer is lost. '
                     "Look at its status before you repeat it."
                 )
-            self._counter = needed - 1
+            self._counter = needed - 1 + (AHEAD_MS if tries > 1 else 0)  # what is old grows while it travels
         if name == "time" and result.ok and self.station:
             self.station.readings.clear()  # what comes may be older than what was shown
         return result

@@ -19,14 +19,17 @@ def station_console(
     id: Annotated[str | None, typer.Option(help="Its id; default: whoever proves itself by the key.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How long; default: until Ctrl-C.", min=0)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    dir: Annotated[Path | None, typer.Option(help="Its folder, which has its key, units and names.")] = None,
 ) -> None:
     """What a station says of itself, live, and commands typed to it. Takes no record from the real gateway.
 
-    Example: quantrac station console --port /dev/ttyACM0 --key st-01.link
+    Type help for the commands. Without --dir or --key only the greeting is seen.
+
+    Example: quantrac station console --port /dev/ttyACM0 --dir st-01
     """
     from tools.station.console import ConsoleOptions, run_console
 
-    raise typer.Exit(run_console(ConsoleOptions(port, key, id, seconds, json)))
+    raise typer.Exit(run_console(ConsoleOptions(port, key, id, seconds, json, dir)))
 
 
 @simulate.command("station")

@@ -1,13 +1,14 @@
 # Commands that only look: status, log, read. Loaded by commands.py. All: (app, arguments) -> (ok, text,
 # data).
 #
-# status   no arguments                      everything the console shows, in one frame
+# status   no arguments                      everything the console shows, in one frame; what is on trial (a
+#                                            version, a configuration's hash), what went back and why
 # log      {last?: 0 is the newest}          a crash report, and how many there are
 # read     {bus, unit, function, address, count, timeout_ms?}   the registers, asked once, between two polls
 
 import gc
 
-from firmware import crashes
+from firmware import crashes, trial
 from protocol import cbor, modbus_requests
 from protocol.errors import ConfigError
 
@@ -18,6 +19,12 @@ async def status(app, given):
     board, store, clock, uplink, watch = app.board, app.store, app.clock, app.uplink, app.watch
     gc.collect()
     hello = app.hello()
+    text = "safe mode: " + watch.safe if watch.safe else "running"
+    slot = trial.load(board.files, trial.SLOT_FILE)
+    table = trial.load(board.files, trial.TRIAL_FILE)
+    for back in (slot.get("reverted"), [table.get("hash"), table.get("reverted")]):
+        if back and back[-1]:
+            text += f", back from {back[0]}: {back[-1]}"
     data = {
         "firmware": hello.firmware,
         "config": hello.config_hash,
@@ -26,6 +33,7 @@ async def status(app, given):
         "up_ms": board.station_ticks(),
         "reset": board.reset_reason,
         "safe": watch.safe[:160],
+        "trial": slot.get("version") if slot.get("trying") else table.get("hash") if "tries" in table else "",
         "time_ms": clock.now(),
         "told": clock.told,
         "heap": [board.heap()[0], watch.headroom],
@@ -45,7 +53,6 @@ async def status(app, given):
         if size > _STATUS_MAX:
             break
         data[name].append(row)
-    text = "safe mode: " + watch.safe if watch.safe else "running"
     return True, text, data
 
 

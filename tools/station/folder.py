@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gateway.journal import durable
 from protocol.errors import ConfigError
 from tools.people import Failure, UsageError
 
@@ -34,9 +35,11 @@ KINDS = {
     "tested": "inputs, outputs, channels [{name, ok or null, said}], ok",
     "calibrated": "channel, unit, number, points [[raw, reference]], fit [[raw, engineering]], slope, "
     "offset, residuals, drift {zero, span, zero_max, span_max, ok}, standards, certificate (file)",
-    "updated": "from, to, counter, sha256, confirmed",
+    "updated": "what (firmware, configuration), from, to, counter (or null), sha256, confirmed (null: nobody "
+    "waited; a later record says it), why",
     "backed-up": "file, sha256",
-    "restored": "file, sha256",
+    "restored": "file, sha256, onto (folder, device), and of a device: configuration, calibrations {channel: "
+    "number}",
     "photo": "file, sha256, what",
 }
 
@@ -61,7 +64,7 @@ class Folder:
         path = self.path / SITE
         try:
             site = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is no JSON ({error}): restore it from a backup.") from None
         if not isinstance(site, dict):
             raise ConfigError(f"{path} holds no table: restore it from a backup.")
@@ -69,7 +72,10 @@ class Folder:
 
     @property
     def id(self) -> str:
-        return str(self.site()["id"])
+        id = self.site().get("id")
+        if not isinstance(id, str) or not id:
+            raise ConfigError(f"{self.path / SITE} names no station (id): restore it from a backup.")
+        return id
 
     def key(self) -> bytes:
         """The 32 bytes of the link key. UsageError when the file holds anything else."""
@@ -87,9 +93,10 @@ class Folder:
         for line in lines:
             try:
                 one = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(one, dict) and one.get("kind") in KINDS and (not kinds or one["kind"] in kinds):
+            kind = one.get("kind") if isinstance(one, dict) else None
+            if isinstance(kind, str) and kind in KINDS and (not kinds or kind in kinds):
                 found.append(one)
         return found
 
@@ -99,8 +106,10 @@ class Folder:
             raise ValueError(kind)
         made = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, "by": by, **facts}
         path = self.path / RECORDS
-        line = json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps(made, ensure_ascii=False, separators=(",", ":"))
+        line = text.encode("utf-8", "replace") + b"\n"  # a terminal may hand over what is no text
         try:
+            begun = path.exists()
             with path.open("ab+") as file:
                 if file.tell():
                     file.seek(-1, os.SEEK_END)
@@ -109,6 +118,8 @@ class Folder:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
+            if not begun:
+                durable.sync_folder(self.path)  # its name, too, is on disk
         except OSError as error:
             raise Failure(
                 f"{path} cannot be written ({error.strerror}): what was done is not recorded."

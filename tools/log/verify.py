@@ -15,6 +15,7 @@ from protocol.merkle import EvidenceError
 from protocol.note import Verifier, parse_vkey
 from tools.log.progress import Bar
 from tools.people import DOES_NOT_HOLD, UsageError
+from tools.station.seal_paper import digits
 
 GARBAGE = 50_000
 """Objects made until Python looks for garbage: there is none in rings here, and looking takes a fifth."""
@@ -28,7 +29,7 @@ def trust_of(
     if seal_key is not None:
         if "=" in seal_key and not Path(seal_key).exists():
             device, _, seal_key = seal_key.partition("=")
-        key = _bytes(Path(seal_key), "--seal-key")
+        key = _seal_key(Path(seal_key))
     return Trust(
         None if vkey is None else _key(vkey, "--vkey"),
         tuple(_key(path, "--witness-vkey") for path in witness_vkeys),
@@ -36,6 +37,17 @@ def trust_of(
         key,
         device,
     )
+
+
+def _seal_key(path: Path) -> bytes:
+    """As a device has it, or as an inspector typed it in from his paper: then its checks have to fit."""
+    data = _bytes(path, "--seal-key")
+    if len(data.split()) < 2:
+        return data
+    try:
+        return digits(data.decode()).encode()
+    except ValueError as error:
+        raise UsageError(f"--seal-key {path}: {error}.") from None
 
 
 def _key(path: Path, option: str) -> Verifier:

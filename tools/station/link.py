@@ -204,7 +204,7 @@ class StationLink:
             while data := await reader.read(4096):
                 self.feed(data)
         except (ConnectionError, asyncio.CancelledError):
-            pass  # it ends here anyway; a server's callback of Python 3.11 would show a cancelled task's traceback
+            pass  # it ends anyway; a server of Python 3.11 would show the traceback of a cancelled task
         finally:
             writer.close()
             if self._write is write:

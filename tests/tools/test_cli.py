@@ -49,7 +49,10 @@ def test_the_verbs_are_those_of_the_interface():
         "gateway rollback", "gateway rotate-key",
         "gateway run", "gateway sample", "gateway uninstall", "gateway upgrade", "rebuild", "report",
         "simulate station",
-        "station console", "verify",
+        "station backup", "station calibrate", "station console", "station flash", "station new",
+        "station package keygen", "station package make", "station package show", "station photo",
+        "station profile check", "station profile list", "station profile show", "station read",
+        "station report", "station restore", "station scan", "station test-io", "station update", "verify",
     ]  # fmt: skip
 
 

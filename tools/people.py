@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from typing import TypeVar
@@ -71,8 +72,17 @@ def _spoken(error: BaseException) -> typer.Exit:
 
 
 def _said(sentence: str, status: int) -> typer.Exit:
-    print(sentence, file=sys.stderr)
+    print(_fitting(sentence) if sys.stderr.isatty() else sentence, file=sys.stderr)
     return typer.Exit(status)
+
+
+def _fitting(sentence: str) -> str:
+    """Broken between words at 80 columns: a terminal breaks within them. In a pipe it stays one line."""
+    lines = [
+        textwrap.wrap(line, 80, break_long_words=False, break_on_hyphens=False) if len(line) > 80 else [line]
+        for line in sentence.splitlines()
+    ]
+    return "\n".join(part for line in lines for part in line)
 
 
 def _os_sentence(error: OSError) -> str:

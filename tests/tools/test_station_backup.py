@@ -27,6 +27,8 @@ from tools.station.link import StationLink
 from tools.station.restore import RestoreOptions, run_restore
 from tools.station.steady import SteadyLink
 
+pytestmark = pytest.mark.timeout(900)  # restarts a station many times
+
 RATE = 300  # station time: ten healthy minutes are two seconds
 SEAL = "5e" * 32
 POINTS = [[0.1, 0.2], [50.0, 51.5]]

@@ -22,6 +22,8 @@ from tests.tools.calibrate_rig import DEVICE, GAIN, OFFSET, POLL_MS, STANDARD, W
 from tools.cli import app
 from tools.station.calibrate.pending import Pending
 
+pytestmark = pytest.mark.timeout(900)  # a calibration is minutes of readings
+
 ACCURACY = 2.0
 """mg/l: 5 % of a reading of 120 is 6 (what the regulation asks of TSS), and the drift is 19."""
 GIVEN = ("--standard", STANDARD, "--serial", "A-4711", "--stdev", 0.8)

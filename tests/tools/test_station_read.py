@@ -25,6 +25,8 @@ from tools.station.live.orders import doubt
 from tools.station.live.peek import Answer, Peek
 from tools.station.live.sheet import Sheet, against, lines, shown
 
+pytestmark = pytest.mark.timeout(900)  # waits for greetings
+
 PATIENT_MS = 1500
 """A time-out that a busy machine does not reach by itself."""
 

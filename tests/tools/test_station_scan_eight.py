@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from simulator.mixed_ends import Rfc2217End
 from tests.tools.scan_rig import Bench, kinds, named, served
 from tools.station.scan.plan import ANYTHING, Choice
@@ -9,6 +11,7 @@ from tools.station.scan.run import all_profiles, scan
 from tools.station.scan.say import bus_text
 from tools.station.scan.settings import COMMON
 
+pytestmark = pytest.mark.timeout(900)  # at the real pace of a line
 A_MINUTE_S = 60.0
 
 

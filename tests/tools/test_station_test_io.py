@@ -25,6 +25,8 @@ from tools.station.live.peek import Peek
 from tools.station.live.sheet import Now
 from tools.station.live.typed import Typed
 
+pytestmark = pytest.mark.timeout(900)  # waits for greetings
+
 DOOR, MAINS, BOTTLE, DEAD, PUMP, SAMPLER, LOOP, METER = 10, 11, 12, 13, 20, 21, 26, 27
 WIRED = {
     "inputs": [

@@ -24,6 +24,8 @@ from tools.station.link import StationLink
 from tools.station.steady import SteadyLink
 from tools.station.update import UpdateOptions, run_update
 
+pytestmark = pytest.mark.timeout(900)  # compiles, and restarts a station many times
+
 OTHER = 5  # which of update_rig's keys
 
 

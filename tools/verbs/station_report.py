@@ -14,7 +14,7 @@ from tools.verbs.groups import Dir, Hand, Json, Key, station
 @station.command("report")
 @speak
 def station_report(
-    dir: Dir,
+    dir: Dir = Path("."),
     port: Annotated[
         str, typer.Option(help="Ask the device itself, too: a serial port, a pty, or tcp://host:port.")
     ] = "",
@@ -37,8 +37,8 @@ def station_report(
 @speak
 def station_photo(
     files: Annotated[list[Path], typer.Argument(help="The photographs.")],
-    dir: Dir,
     what: Annotated[str, typer.Option(help="What they show.")],
+    dir: Dir = Path("."),
     by: Hand = "",
     json: Json = False,
 ) -> None:

@@ -122,7 +122,7 @@ class Wire:
             return
         try:
             self._apply(self._serial, setting)
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, termios.error) as error:
             raise Failure(f"{self.port} cannot be set to {setting} ({_short(error)}).") from None
         self.setting = setting
 

@@ -137,7 +137,7 @@ def run_photo(files: Sequence[Path], folder: Folder, what: str, by: str, as_json
             durable.replace(folder.path / name, content)
         told.append(folder.record("photo", by, file=name, sha256=sha256, what=what.strip()))
         if not as_json:
-            print(f"{path} is kept as {name}")
+            print(f"{path} is kept as\n  {name}")
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
     return 0

@@ -197,7 +197,10 @@ class Afternoon:
             "tested",
             inputs=rows([row["id"] for row in self.site.get("inputs", ())], "đóng, mở: 0, 1"),
             outputs=rows([row["id"] for row in self.site.get("outputs", ())], "rơ-le hút, nhả"),
-            channels=rows(self.channels, "giống màn hình thiết bị đo"),
+            channels=[
+                {**row, "display": True if row["ok"] else None}
+                for row in rows(self.channels, "giống màn hình thiết bị đo")
+            ],
             ok=not failed,
         )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""tools/people.py: what people did wrong and what failed are sentences; our own mistakes are not hidden."""
+"""tools/people.py: what people did wrong and what failed are sentences; our own mistakes, too, and --debug
+shows where they are."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import typer
 
 from gateway.errors import ConfigFaults, Fault, JournalError, Unreachable
 from protocol.errors import CodecError
+from tools import people
 from tools.people import Failure, UsageError, speak
 
 FAULTS = ConfigFaults("c.toml", [Fault("c.toml:3: x", "It is wrong.", "Write 5.")])
@@ -52,10 +54,15 @@ def test_what_works_is_passed_on_and_the_verb_keeps_its_face():
     assert (verb.__name__, verb.__doc__) == ("verb", "Adds.")
 
 
-def test_a_mistake_of_ours_stays_a_traceback():
+def test_a_mistake_of_ours_is_a_sentence_and_a_traceback_only_when_asked_for(capsys, monkeypatch):
     @speak
     def verb():
         raise ValueError("a mistake")
 
-    with pytest.raises(ValueError, match="a mistake"):
-        verb()
+    for debug in (False, True):
+        monkeypatch.setattr(people, "DEBUG", debug)
+        with pytest.raises(typer.Exit) as left:
+            verb()
+        said = capsys.readouterr().err
+        assert left.value.exit_code == 1 and "Quantrac made a mistake here (ValueError: a mistake)" in said
+        assert ("Traceback" in said) == debug

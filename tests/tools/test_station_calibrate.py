@@ -294,7 +294,7 @@ def test_a_port_that_is_not_there_and_one_that_the_gateway_holds(tmp_path):
     bench = Bench(tmp_path)
     bench.prepare()
     status, text = verb("tss", "--by", "Lan", "--dir", bench.station, "--port", tmp_path / "none")
-    assert status == 2 and "is not there" in text
+    assert status == 1 and "is not there" in text
     bench.configure()
     way = ("--dir", bench.station, "--gateway", bench.config)
     status, text = verb("tss", "--by", "Lan", *way, "--port", tmp_path / "ttyGATEWAY")

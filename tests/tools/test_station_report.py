@@ -194,7 +194,7 @@ def test_the_figures_are_those_of_the_records(sheets):
     ):  # fmt: skip
         assert squeezed(said) in squeezed(text), said
     text = squeezed(pdf_text(pdf.render(sheets["kk-02"], "vi")))
-    for said in ("CHƯA HIỆU CHUẨN", "KHÔNG ĐẠT", "4,2 (3)", "chưa gán", "quantrac 0.1.9 (nạp", "thông số"):
+    for said in ("CHƯA HIỆU CHUẨN", "KHÔNG ĐẠT", "4,2 (3)", "chưa gán", "0.1.9 (nạp", "thông số"):
         assert squeezed(said) in text, said
 
 
@@ -380,7 +380,7 @@ def test_lines_that_cannot_be_read_are_told_and_settled_by_a_test(tmp_path):
     folder.record("tested", BY, **{key: change_test[key] for key in ("inputs", "outputs", "channels", "ok")})
     sheet = read(folder, NOW_MS)
     assert sheet.unreadable == (1, 0) and keys(sheet) == []
-    assert "1 lines of records.jsonl cannot be read" in Page(html.render(sheet, "en")).text
+    assert "that cannot be read, and are not here: 1." in Page(html.render(sheet, "en")).text
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -414,10 +414,76 @@ def test_a_map_that_no_maker_vouches_for_is_compared_with_a_display_or_a_standar
     ]
 
 
+@pytest.mark.parametrize("display", [True, False, None, "yes"])
+def test_a_plausible_value_is_no_comparison_with_a_display(tmp_path, display):
+    """The channel passed test-io; without somebody's word on the display the point stays."""
+    without = ["calibration of nh4", "calibration of tss"]
+    folder = wastewater(tmp_path / "nt-01", without)
+    (test,) = folder.records("tested")
+    rows = [{**row, "ok": True, "display": display} for row in test["channels"]]
+    change("tested", channels=rows)(folder)
+    told = [item.parts["names"] for item in missing(read(folder, NOW_MS)) if item.key == "compare"]
+    assert told == ([] if display is True else ["nh4", "tss"])
+    change("tested", channels=[{"name": row["name"], "ok": True, "said": ""} for row in rows])(folder)
+    told = [item.parts["names"] for item in missing(read(folder, NOW_MS)) if item.key == "compare"]
+    assert told == ["nh4", "tss"]  # a record of before the question
+
+
+def test_one_point_is_one(tmp_path):
+    sheet = read(wastewater(tmp_path / "nt-01", ["photo"]), NOW_MS)
+    assert "1 point to settle before" in Page(html.render(sheet, "en")).text
+    status, out, _ = quantrac("report", "--dir", tmp_path / "nt-01", "--out", tmp_path, "--lang", "en")
+    assert status == 0 and re.search(r"\b1 point to|[2-9] points to", out)
+
+
+def test_which_package_runs_and_what_the_flashed_one_is(tmp_path):
+    folder = wastewater(tmp_path / "nt-01")
+
+    def text() -> str:
+        return Page(html.render(read(folder, NOW_MS), "en")).text
+
+    assert "fall-back" not in text() and "The package that runs" not in text()
+    folder.record("updated", BY, **{**UPDATE, "sha256": "cd" * 32}, confirmed=None)
+    assert "fall-back" not in text()
+    folder.record("updated", BY, **{**UPDATE, "sha256": "cd" * 32}, confirmed=True)
+    assert "a.pkg (as flashed, now the fall-back)" in text()
+    assert "0.3.0, updated" in text() and "not the one in the table below" in text()
+    folder.record("updated", BY, **UPDATE, confirmed=False, why="lost")  # it went where the fall-back was
+    assert "a.pkg (as flashed, replaced since)" in text() and "quantrac 0." not in text()
+    folder.record("flashed", BY, board="b", firmware="0.4.0", files={"a.pkg": "ef" * 32})
+    assert "a.pkg (" not in text() and "The package that runs" not in text()
+
+
+def test_no_number_is_broken_and_none_is_the_arithmetics_own(tmp_path):
+    folder = wastewater(tmp_path / "nt-01")
+    change("calibrated", COD, residuals=[-3.4e-08, 6.7e-07, -0.01234], offset=-1e-12)(folder)
+    folder.record("updated", BY, **{**UPDATE, "counter": 1796069963}, confirmed=True)
+    text = pdf_text(pdf.render(read(folder, NOW_MS), "en"))
+    assert "1796069963" in text and "-0.0123 mg/l" in text
+    assert not re.search(r"e-\d\d mg/l|e-12|-0 ", text)
+
+
+def test_the_drawing_stands_on_one_page(sheets, monkeypatch):
+    """Pushed down by what the device said; the gateway's box says the gateway's own port."""
+    units = tuple(("rs485", str(at), "10", "0", "0", "0", "5", "0") for at in range(1, 5))
+    sheet = sheets["nt-01"]._replace(live=Live("port", units=units))
+
+    def drawing() -> list[str]:
+        pages = pypdf.PdfReader(io.BytesIO(pdf.render(sheet, "en"))).pages
+        return [page.extract_text() for page in pages if "Station device\n" in page.extract_text()]
+
+    (page,) = drawing()
+    assert "Instruments are drawn in the order" in page and "output: sampler" in page
+    assert "Gateway\nserial:/dev/serial/by-id/usb-Quantrac" in page
+    monkeypatch.setattr(pdf, "DRAWING_MAX", 0.0)
+    (page,) = drawing()
+    assert "Instruments are drawn in the order" not in page  # the control: it would go on overleaf
+
+
 def test_what_the_device_says_is_held_against_the_folder(sheets):
     sheet = sheets["nt-01"]
     numbers = {name: (at, 2) for at, name in enumerate([c.name for c in sheet.channels], 1)}
-    units = tuple(("rs485", str(at), "10", "0", "0") for at in range(1, 5))
+    units = tuple(("rs485", str(at), "1017", "13", "2", "4", "56", "0") for at in range(1, 5))
     good = Live(
         "port", id="nt-01", config=sheet.config.sha256[:16], boot=3, calibrations=numbers, units=units
     )
@@ -438,6 +504,18 @@ def test_what_the_device_says_is_held_against_the_folder(sheets):
             (section,) = [one for one in sections(asked_sheet, Words(language)) if one.name == "live"]
             assert section.blocks
         assert html.render(asked_sheet, "vi")
+    inputs = (("door", "1"), ("mains", "0"), ("siren", "1"), ("bottle", "None"))
+    for language, said in (
+        ("en", "door: open, mains: lost, siren: on, bottle: None"),
+        ("vi", "door: mở, mains: mất điện, siren: bật"),
+    ):
+        shown = sheet._replace(live=good._replace(inputs=inputs, firmware="quantrac 0.2.0"))
+        text = Page(html.render(shown, language)).text
+        assert said in text and "quantrac 0.2.0" not in text
+        page = squeezed(pdf_text(pdf.render(shown, language)))
+        counted = ("Requests", "Timeouts", "Bad replies", "Exceptions", "Last answer took (ms)")
+        assert language == "vi" or all(squeezed(name) in page for name in counted)
+        assert "1017132456" in page  # the counters, each in its column
 
 
 # ---- what it never shows
@@ -864,7 +942,7 @@ def test_the_device_says_what_it_runs(tmp_path):
     assert sheet.config.sha256.startswith(live.config) and live.boot and live.units[0][:2] == ("rs485", "2")
     assert not [key for key in keys(sheet) if key.startswith(("live", "no_answer"))]
     text = squeezed(pdf_text(pdf.render(sheet, "en")))
-    for said in (live.firmware, f"{live.config}, that of station.json", "Bus statistics"):
+    for said in (f"{live.config}, that of station.json", "Bus statistics", "Last answer took (ms)"):
         assert squeezed(said) in text
 
 

@@ -22,11 +22,11 @@ from tools.station.folder import Folder
 from tools.station.scan.command import ScanOptions, run_scan
 from tools.station.scan.faults import Evidence, hints
 from tools.station.scan.plan import Choice, Plan
-from tools.station.scan.run import all_profiles, expected_units
+from tools.station.scan.run import all_profiles, expected_units, scan
 from tools.station.scan.say import bus_object, bus_text
 from tools.station.scan.settings import Setting, parse, parse_units, spans
 from tools.station.scan.talk import Forbidden, Heard, Read, Spot, Talk, Tally
-from tools.station.scan.wire import Wire
+from tools.station.scan.wire import CannotSet, Wire
 
 USUAL = Setting(9600, "N", 1)
 
@@ -282,6 +282,20 @@ def test_a_pty_and_a_server_that_hands_bytes_through(tmp_path):
                 (7, "9600-8N1"): ("generic-water", "fits"),
             }
             assert bus_object(result)["units"][1]["values"][0]["symbol"] == "Temp"
+
+
+def test_a_port_that_cannot_have_one_setting_goes_on_with_the_others(tmp_path):
+    """A pty takes no parity where there was none."""
+    with served(PtyEnd, Bench(tmp_path).three()) as end:
+        result = scan(end.url, Choice(parse("9600-8E1,9600-8N1"), (1, 2, 3)), all_profiles())
+    if result.refused:  # as this system's ptys do it
+        assert [str(setting) for setting in result.refused] == ["9600-8E1"]
+        assert any("cannot be set so: 9600-8E1" in line for line in bus_text(result))
+    assert {setting for _, setting in named(result)} == {"9600-8N1"}
+    with served(PtyEnd, Bench(tmp_path).three()) as end, Wire(end.url) as wire:
+        wire._apply = lambda *_: (_ for _ in ()).throw(ValueError("no such speed"))
+        with pytest.raises(CannotSet, match=r"cannot be set to 4800-8N1 \(no such speed\)"):
+            wire.set(Setting(4800, "N", 1))
 
 
 def test_a_port_that_somebody_else_has_is_not_touched(tmp_path):

@@ -16,9 +16,10 @@ from tests.tools.live_rig import UNITS, Rig, Run, cod, ph, unit
 from tools.station.folder import Folder
 from tools.station.link import Reading, StationLink
 from tools.station.live.contacts import Contact
+from tools.station.live.displays import compared
 from tools.station.live.found import Found, results, together
 from tools.station.live.judged import judge
-from tools.station.live.known import Block, Channel, Place
+from tools.station.live.known import Block, Channel, Known, Place
 from tools.station.live.orders import doubt
 from tools.station.live.outputs import Switching
 from tools.station.live.peek import Peek
@@ -104,6 +105,8 @@ def test_a_technician_tries_everything(tmp_path):
             run.type("yes\n")
             await until(lambda: rig.pin(SAMPLER) == "1", "the sampler is switched")
             rig.set(BOTTLE, 1)
+            await run.until("[y/n/s]", 120)
+            run.type("y\n")
             assert await run.ended(120) == 0, run.text
             for task in busy:
                 task.cancel()
@@ -115,6 +118,9 @@ def test_a_technician_tries_everything(tmp_path):
             assert found["bottle"] == (True, "answered when a sample was drawn")
             assert all(ok is True for ok, _ in found.values()), found
             assert "12.00 mA" in found["level"][1] and found["cod"][1].startswith("42.17 mg/l")
+            displays = {row["name"]: row["display"] for row in record["channels"]}
+            assert displays.pop("cod") is True  # hach-codmax2 is of CODE; the pH probe has its maker's word
+            assert set(displays.values()) == {None} and run.text.count("[y/n/s]") == 1
             assert max(cell_len(line) for line in run.lines) <= 80 and "Traceback" not in run.text
             assert "dead         not tested" in run.text and "recorded in" in run.text
 
@@ -148,6 +154,7 @@ def test_nobody_is_there(tmp_path):
             assert found["pump"] == (None, "the station says on and off again; nobody looked")
             assert found["sampler"][0] is None and "--sampler" in found["sampler"][1]
             assert found["ph"][0] is found["temperature"][0] is found["cod"][0] is True
+            assert {row["display"] for row in record["channels"]} == {None}  # nobody was asked
             assert pump == ["0", "1", "0"] and sampler == ["0"]
             assert not (rig.board / "state" / "sampler").exists()
 
@@ -337,6 +344,38 @@ def test_channels_are_judged():
     none = Now(channel, None, None, 60_000, False, None, "", None)
     assert judge(none, 60.0) == Found("cod", None, "no reading in time, it is read every 60 s")
     assert judge(Now(channel, None, None, 1000, False, None, "", None), 60.0).ok is False
+
+
+def compare(answers: list[str | None], profile: str = "hach-codmax2") -> tuple[Found, dict, list[str]]:
+    """A plausible COD of 42 and a person: (what was found, what is recorded, the questions)."""
+    place = Place(Block("rs485", 2, 3, 0, 2, 500), 0, "float32", "CDAB", 1, 1, 0)
+    channel = Channel("cod", unit="mg/l", decimals=2, low=0.0, high=100.0, place=place)
+    facts = Known("nt", b"", {"cod": channel}, {("rs485", 2): profile}, {}, (), ())
+    words = list(registers.encode(42.0, "float32", "CDAB"))
+    seen = now("OK", 42.0, channel=channel, words=words)
+    found, asked = Found("cod", True, "42.00 mg/l"), []
+
+    async def ask(question: str) -> str | None:
+        asked.append(question)
+        return answers.pop(0)
+
+    return found, asyncio.run(compared([found], facts, lambda: [seen], ask)), asked
+
+
+def test_a_doubtful_map_is_held_against_the_display():
+    found, said, asked = compare(["", "what?", "Yes"])
+    assert said == {"cod": True} and found.ok is True and len(asked) == 3
+    assert asked[0] == (
+        "cod (hach-codmax2, address 2): 42.00 mg/l. Does the instrument's display show the same? [y/n/s]"
+    )
+    found, said, _ = compare(["n"])
+    assert said == {"cod": False} and found.ok is False
+    assert "wrong word order or scale" in found.said and "CDAB 42" in found.said and "ABCD " in found.said
+    for answer, recorded in (("s", {"cod": None}), (None, {})):
+        found, said, _ = compare([answer])
+        assert said == recorded and found == Found("cod", True, "42.00 mg/l")
+    assert compare([], "supmea-sup-ph8001")[1:] == ({}, [])  # its maker's word is enough
+    assert compare(["y"], "of somebody's own")[1] == {"cod": True}
 
 
 def test_what_is_typed(tmp_path):

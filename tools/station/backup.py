@@ -11,11 +11,12 @@ import asyncio
 import hashlib
 import json
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gateway.journal import durable
+from gateway.zone import GMT7
 from protocol.messages import Hello
 from tools.people import Failure, UsageError
 from tools.station.access import Access, station_at
@@ -29,7 +30,7 @@ def run_backup(access: Access, out: Path | None, with_key: bool, as_json: bool) 
     """Make the archive, and the record of it. 0; Failure and UsageError with what to do."""
     folder = access.folder()
     id = folder.id
-    path = out or folder.path / BACKUPS / f"{id}-{datetime.now(UTC):%Y%m%d-%H%M%S}.zip"
+    path = out or folder.path / BACKUPS / f"{id}-{datetime.now(GMT7):%Y%m%d-%H%M%S}.zip"
     if path.exists():
         raise UsageError(f"{path} is there already: name another file with --out.")
     if access.port:
@@ -119,7 +120,9 @@ def _tell(voice: Voice, path: Path, archive: Archive, size: int, left_out: list[
         if safe := (archive.said["status"] or {}).get("safe"):
             voice.say(f"The device is in SAFE MODE, and may not have told its calibrations: {harmless(safe)}")
         for row in archive.said["hello"]["channels"]:
-            points = ", ".join(f"{raw:g} -> {value:g}" for raw, value in row["points"])
+            points = ", ".join(
+                f"{_clean(raw, 0, row)} -> {_clean(value, 1, row)}" for raw, value in row["points"]
+            )
             told = f"calibration {row['calibration']}" if row["calibration"] else "not calibrated"
             voice.say(f"{row['name']}: {told}{f', {points}' if points else ''}", "  ")
     if archive.photos:
@@ -137,3 +140,9 @@ def _tell(voice: Voice, path: Path, archive: Archive, size: int, left_out: list[
     for name in left_out:
         if not name.endswith(KEY):
             voice.say(f"{name} is secret and was left out.")
+
+
+def _clean(number: float, at: int, row: dict[str, Any]) -> str:
+    """An end of a calibration; what is less than a billionth of its span is the arithmetic's own, and 0."""
+    numbers = [point[at] for point in row["points"]]
+    return f"{0.0 if abs(number) < 1e-9 * (max(numbers) - min(numbers)) else number:g}"

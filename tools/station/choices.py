@@ -21,6 +21,7 @@ WIRED = ("calibrations", "inputs", "outputs", "analogs", "counters", "alarms", "
 POLL_MS_LEAST, POLL_MS_MOST = 10_000, 60_000
 """Between which a poll is chosen for an instrument, by how often it has a new value."""
 NO_KEY = "0" * 64
+EXAMPLES = {"limits": '{ max = 75.0, basis = "QCVN 40:2011 A" }', "channels": '{ symbol = "COD" }'}
 _OF_UNIT = ("bus", "profile", "unit", "quantities", "rename", "every", "answers", "parity", *words.NUMBERS)
 _FILE = (
     ("id", fields.text, ""),
@@ -95,7 +96,11 @@ def read_file(path: Path) -> Choices:
     made.instruments = _instruments(faults, given["instrument"])
     for name in ("limits", "channels"):
         tables = _table(faults, name, given[name])
-        faults += [f"{name}.{key}: write a table" for key, one in tables.items() if not isinstance(one, dict)]
+        faults += [
+            f"{name}.{key}: write a table, such as {EXAMPLES[name]}"
+            for key, one in tables.items()
+            if not isinstance(one, dict)
+        ]
         setattr(made, name, {key: dict(one) for key, one in tables.items() if isinstance(one, dict)})
     for one in made.limits.values():
         if not {"basis", "rule"} & set(one) and made.basis:

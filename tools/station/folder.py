@@ -32,7 +32,8 @@ KINDS = {
     "scanned": "port, units [{unit, baud, parity, stopbits, profile or null, how, hints [text]}], "
     "hints [text]",
     "flashed": "port, board, micropython, firmware, image (SHA-256 or null), files {path: SHA-256}",
-    "tested": "inputs, outputs, channels [{name, ok or null, said}], ok",
+    "tested": "inputs, outputs, channels [{name, ok or null, said; of channels display: true when a person "
+    "saw the same on the instrument, false, or null}], ok",
     "calibrated": "channel, unit, number, points [[raw, reference]], fit [[raw, engineering]], slope, "
     "offset, residuals, drift {zero, span, zero_max, span_max, ok}, standards, certificate (file)",
     "updated": "what (firmware, configuration), from, to, counter (or null), sha256, confirmed (null: nobody "

@@ -139,7 +139,12 @@ class StationLink:
 
     def _open_serial(self) -> None:
         loop = asyncio.get_running_loop()
-        fd = os.open(self.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            fd = os.open(self.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise Failure(
+                f"{self.port} is not there: name the station's port; `quantrac station scan` lists them."
+            ) from None
         self._closers.append(lambda: os.close(fd))
         try:
             tty.setraw(fd, termios.TCSANOW)

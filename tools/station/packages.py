@@ -32,7 +32,7 @@ def run_keygen(folder: Path) -> int:
         ) from None
     voice = Voice()
     voice.say(f"{private}: signs updates. Keep it secret, and keep a copy where it cannot burn.")
-    voice.say(f"{public}: goes onto every station; copy it into each station's folder as device/update.pub.")
+    voice.say(f"{public}: goes onto every station: `station new --update-public` puts it there.")
     return 0
 
 

@@ -118,7 +118,7 @@ def _next(options: NewOptions, choices: Choices, fitting: Fit, seal: str | None)
     if not options.again:
         lines.append(f"  install -m 600 {path / KEY} {kept}")
     lines += [f"  put {path / blocks.NAME} into {config}", f"  quantrac gateway check {config}"]
-    lines += [f"  quantrac station flash --dir {path}, with --port (see its --help)"]
+    lines += [f"  quantrac station flash --dir {path} --port PORT"]
     print("\n".join(lines))
     if seal is not None:
         where = path / DEVICE / "seal.key"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import sys
 import textwrap
-from datetime import UTC, datetime
+from datetime import datetime
 
 import typer
 
+from gateway.zone import GMT7
 from tools.people import UsageError
 
 WIDTH = 79
@@ -79,9 +80,9 @@ def whoever(by: str) -> str:
 
 
 def date(time_ms: int) -> str:
-    """Unix ms as a date and a minute, UTC."""
+    """Unix ms as a date and a minute, GMT+7, as everywhere that people read."""
     try:
-        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{datetime.fromtimestamp(time_ms / 1000, GMT7):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):
         return f"{time_ms} ms"
 

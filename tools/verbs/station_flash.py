@@ -40,6 +40,7 @@ def station_flash(
     json: Json = False,
 ) -> None:
     """Make a board this station: MicroPython where an image is named, firmware, the station's files and keys.
+
     A running station is stopped and started again. Interrupted at any step: say the same again.
 
     Example: quantrac station flash --dir st-01 --port /dev/ttyACM0 --dry-run

@@ -74,8 +74,9 @@ def station_new(
     by: Hand = "",
     json: Json = False,
 ) -> None:
-    """Make a station's folder: identity, keys, the device's files, the gateway's blocks. It asks on a
-    terminal when no instrument is named. The seal key is shown once, for the inspector.
+    """Make a station's folder: identity, keys, the device's files, the gateway's blocks.
+
+    It asks on a terminal when no instrument is named. The seal key is shown once, for the inspector.
 
     What it would ask, as arguments: --kind wastewater --link usb --bus "rs485=uart1 tx=4 rx=5 de=6"
     --instrument supmea-sup-ph8001@rs485:1 --limit "pH=6..9 QCVN 40:2011 A". Or in a file: see --example.

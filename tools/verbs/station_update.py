@@ -34,6 +34,7 @@ def station_update(
     json: Json = False,
 ) -> None:
     """Bring a signed firmware, or a changed configuration, to a station, and wait until it has proved itself.
+
     What ran before stays as the way back. Interrupted at any step: say the same again.
 
     Example: quantrac station update st-01-0.2.0.update --port /dev/ttyACM0 --dir st-01 --yes
@@ -136,8 +137,9 @@ def station_restore(
     wait: Wait = True,
     by: Hand = "",
 ) -> None:
-    """Lay out a station's folder from a backup, with the calibrations as the device had them; with --port,
-    bring a running station to that state. A seal key is never restored.
+    """Lay out a station's folder from a backup, with the calibrations as the device had them.
+
+    With --port it brings a running station to that state, too. A seal key is never restored.
 
     Example: quantrac station restore st-01-20260325-100000.zip st-01-again
     """

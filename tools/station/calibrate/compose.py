@@ -24,9 +24,6 @@ from tools.station.calibrate.model import Calibration
 from tools.station.calibrate.plan import Options, Plan
 from tools.station.folder import Folder
 
-TOLD_MS_MIN = 1_000_000_000_000
-"""Times before it count from a device's start: it was never told the time."""
-
 
 class Composer:
     """`device`, `firmware`, `station`: what the certificate says of them."""
@@ -51,7 +48,6 @@ class Composer:
         except (ValueError, ZeroDivisionError) as error:
             everywhere = tuple(range(len(points)))
             return None, too_near(points, plan.unit) or [Fault(str(error), everywhere)]
-        newest_ms = max(point.to_ms for point in points)
         made = Calibration(
             device=self._device, station=self._station, channel=plan.channel, symbol=plan.symbol,
             unit=plan.unit, number=self._number(), taken=tuple(points), points=device, line=line,
@@ -59,7 +55,7 @@ class Composer:
             limits=plan.limits(options, references), residual_max=allowed, within_s=plan.within_s,
             deviation_max=plan.deviation_max(options, references), standards=tuple(certificates),
             instrument=plan.instrument._replace(serial=serial), by=options.by.strip(),
-            at_ms=newest_ms if newest_ms > TOLD_MS_MIN else now_ms(), piecewise=options.piecewise,
+            at_ms=max(point.to_ms for point in points), piecewise=options.piecewise,
             through=self._through, firmware=self._firmware,
         )  # fmt: skip
         found = faults(points, device, plan.before, allowed, plan.unit)

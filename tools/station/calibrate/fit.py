@@ -38,7 +38,7 @@ class Taken(NamedTuple):
     raw: float  # mean of `readings` of them
     deviation: float  # their standard deviation, raw
     readings: int
-    from_ms: int  # device time of the first and the last of them
+    from_ms: int  # station time of the first and the last of them, Unix ms
     to_ms: int
 
 

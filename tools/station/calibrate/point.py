@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tools.people import Failure
+from tools.station.calibrate.compose import now_ms
 from tools.station.calibrate.fit import Taken
 from tools.station.calibrate.plan import Plan
 from tools.station.calibrate.settle import Look, Sample, Settling
@@ -87,12 +88,17 @@ async def taken(talk: Talk, watch: Watch, plan: Plan, reference: float, deviatio
 
 def _point(talk: Talk, settling: Settling, plan: Plan, reference: float) -> Taken:
     look = settling.look()
-    from_ms, to_ms = settling.span_ms
+    from_ms, to_ms = (at + ahead_ms(look.newest) for at in settling.span_ms)
     talk.say(
         f"  {reference:g} {plan.unit}".rstrip()
         + f": raw {look.mean:.6g}, scatter {look.deviation or 0:.2g}, {look.readings} readings."
     )
     return Taken(reference, look.mean, look.deviation or 0.0, look.readings, from_ms, to_ms)
+
+
+def ahead_ms(newest: Sample | None) -> int:
+    """What makes Unix ms of the times of a device that was never told the time: this machine's clock, now."""
+    return 0 if newest is None or newest.told else now_ms() - newest.time_ms
 
 
 def _hint(look: Look) -> str:

@@ -30,7 +30,7 @@ from tools.station.calibrate.marked import Marked
 from tools.station.calibrate.model import Calibration
 from tools.station.calibrate.pending import Pending
 from tools.station.calibrate.plan import Options, Plan, check_options, plan
-from tools.station.calibrate.point import Watch, taken
+from tools.station.calibrate.point import Watch, ahead_ms, taken
 from tools.station.calibrate.talk import Stopped, Talk
 from tools.station.calibrate.through import GatewayHand, through
 from tools.station.calibrate.ways import Unsure, Way, confirmed, direct
@@ -219,7 +219,7 @@ class Session:
         value = engineering(sample.raw, made.points)
         unit = f" {made.unit}".rstrip()
         self._talk.say(f"A reading now: {value:.5g}{unit}; the standard is {last.reference:g}{unit}.")
-        return Checked(sample.time_ms, value, last.reference)
+        return Checked(sample.time_ms + ahead_ms(sample), value, last.reference)
 
     async def _finish(self, made: Calibration) -> None:
         self.files = finish(self.folder, made, self.checked, self._options.lang)

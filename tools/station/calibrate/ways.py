@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.messages import Hello, Now, Readings
 from protocol.reading import bits_float
-from tools.people import Failure, UsageError
+from tools.people import Failure
 from tools.station.access import Access
 from tools.station.calibrate.fit import Points, as_held
 from tools.station.calibrate.settle import Sample
@@ -201,12 +201,7 @@ async def direct(access: Access, device: str) -> AsyncIterator[Direct]:
     way = Direct()
     async with AsyncExitStack() as opened:
         link = StationLink(access.port, access.link_key(), device, way.take, way.lost)
-        try:
-            way.link = await opened.enter_async_context(link)
-        except FileNotFoundError:
-            raise UsageError(
-                f"{access.port} is not there: name the station's port; `quantrac station scan` lists them."
-            ) from None
+        way.link = await opened.enter_async_context(link)
         hello = (await link.greeted(GREETING_S)).hello
         way.id, way.firmware, way.boot = hello.device, hello.firmware, hello.boot
         yield way

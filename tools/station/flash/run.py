@@ -25,7 +25,7 @@ from tools.station.flash import plan as plans
 from tools.station.flash.board import About, Held, ReplBoard
 from tools.station.flash.carry import AGAIN, Carrier, standing
 from tools.station.flash.images import Image, chip_of, read_image
-from tools.station.folder import DEVICE, KEY, Folder
+from tools.station.folder import DEVICE, Folder
 from tools.station.voice import Voice, harmless, whoever
 
 
@@ -283,7 +283,7 @@ class Flash:
                 )
             self._voice.say(f"{harmless(greeted.id)} greets: {harmless(greeted.hello.firmware)}.")
         else:
-            shown.show_link(self._voice, link, self._folder.path / KEY)
+            shown.show_link(self._voice, link, self._folder.path)
         if self._options.json:
             print(json.dumps({**facts, "greeted": None if greeted is None else greeted.id}))
         return 0

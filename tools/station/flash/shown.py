@@ -86,11 +86,11 @@ def show_image(voice: Voice, image: Image, port: str, erase: bool) -> None:
     voice.say("Which files follow can be said once this MicroPython answers.")
 
 
-def show_link(voice: Voice, link: dict[str, Any], key: Path) -> None:
+def show_link(voice: Voice, link: dict[str, Any], folder: Path) -> None:
     """Where a station greets whose link is not the port it was flashed by."""
     if link.get("kind") in ("tcp", "tls"):
         where, port = f"TCP to {link.get('host')}:{link.get('port')}", f"tcp://0.0.0.0:{link.get('port')}"
     else:
         where, port = f"the serial line {link.get('path')}", "PORT"
     voice.say(f"All is there, and it starts. It greets by its link, {where}. To see it:")
-    voice.command(f"quantrac station console --port {port} --key {shlex.quote(str(key))}")
+    voice.command(f"quantrac station console --port {port} --dir {shlex.quote(str(folder))}")

@@ -25,6 +25,7 @@ from tools.station.access import Access
 from tools.station.folder import RECORDS, Folder
 from tools.station.link import StationLink
 from tools.station.live.contacts import COLUMNS, Contact, watch
+from tools.station.live.displays import compared
 from tools.station.live.found import WORDS, Found, results, together
 from tools.station.live.judged import WAIT_S, judged
 from tools.station.live.known import Known, known
@@ -32,7 +33,7 @@ from tools.station.live.layout import DIM, screen_width, table, wrapped
 from tools.station.live.outputs import Switching, switched_off
 from tools.station.live.peek import Peek
 from tools.station.live.read import fitting, follow, greeted
-from tools.station.live.sheet import Sheet
+from tools.station.live.sheet import Now, Sheet
 from tools.station.live.typed import Typed
 
 PATIENCE_S = 30.0
@@ -78,6 +79,8 @@ async def _test(options: IoOptions) -> int:
             parts = await commission.run()
     found = [one for _, tested in parts for one in tested]
     facts_of = {kind: [one.facts for one in tested] for kind, tested in parts}
+    for row in facts_of["channels"]:
+        row["display"] = commission.displays.get(row["name"])
     ok = together(found)
     if not options.json:
         say.table(parts)
@@ -110,6 +113,7 @@ class _Commission:
         self.switching = Switching(
             link, peek, self._ask, say, asks=typed is not None, sampler=options.sampler
         )
+        self.displays: dict[str, bool | None] = {}
 
     async def run(self) -> Parts:
         """What was found of inputs, outputs and channels. When it is stopped, every relay goes off first."""
@@ -191,8 +195,15 @@ class _Commission:
                 asking.result()
             follow(self.link, sheet)
 
+        def now() -> list[Now]:
+            watched()
+            return sheet.channels()
+
         try:
-            return await judged(sheet, watched, show, seconds)
+            found = await judged(sheet, watched, show, seconds)
+            if self.typed:
+                self.displays = await compared(found, self.facts, now, self._ask)
+            return found
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)

@@ -6,7 +6,7 @@ Rule 1: whatever ends it, the port is left as it was found (wire.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from tools.station.scan.plan import IDENTIFY_S, Choice, Plan, Step
 from tools.station.scan.search import Search
 from tools.station.scan.settings import Setting
 from tools.station.scan.talk import Spot, Talk, Tally
-from tools.station.scan.wire import FIXED, Wire
+from tools.station.scan.wire import FIXED, CannotSet, Wire
 
 LISTEN_S = 0.5  # before the first question: does somebody else talk here?
 
@@ -38,6 +38,7 @@ class Result:
     waited_s: float = 0.0
     seconds: float = 0.0
     fixed: bool = False
+    refused: list[Setting] = field(default_factory=list)  # that the port cannot have
     tallies: dict[Spot, Tally] = field(default_factory=dict)
 
 
@@ -56,7 +57,7 @@ def scan(
     with Wire(port) as wire:
         talk = Talk(wire, profiles)
         search = Search(talk, plan, progress)
-        talk.set(plan.settings[0])
+        _set_any(talk, plan.settings)
         unasked = talk.listen(LISTEN_S)
         search.run()
         units = []
@@ -66,7 +67,7 @@ def scan(
                 units.append(identify(talk, spot, profiles, search.found[spot], choice.expected.get(spot)))
         units.sort(key=lambda unit: (unit.spot.unit, unit.spot.setting))
         result = Result(port, units, [], search.covered, search.gave_up, talk.requests, wire.waited_s)
-        result.fixed, result.tallies = wire.fixed, talk.tallies
+        result.fixed, result.tallies, result.refused = wire.fixed, talk.tallies, search.refused
     startups = {profile.name: profile.link.startup_ms for profile in profiles}
     missing = [
         (spot, name, _ms(startups.get(name)))
@@ -81,6 +82,17 @@ def scan(
     )  # fmt: skip
     result.seconds = time.monotonic() - began_s
     return result
+
+
+def _set_any(talk: Talk, settings: Sequence[Setting]) -> None:
+    """The first that the port can have. CannotSet when there is none."""
+    for left, setting in zip(reversed(range(len(settings))), settings, strict=True):
+        try:
+            talk.set(setting)
+            return
+        except CannotSet:
+            if not left:
+                raise
 
 
 def expected_units(folder: Folder) -> dict[Spot, str]:

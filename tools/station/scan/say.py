@@ -143,7 +143,9 @@ def _covered_lines(result: Result) -> list[str]:
             "       ",
         )
     if result.gave_up:
-        lines += wrapped(f"Given up after a few questions: {', '.join(map(str, result.gave_up))}", "", "  ")
+        lines += wrapped(f"Given up after a few questions: {_list(result.gave_up)}", "", "  ")
+    if result.refused:
+        lines += wrapped(f"Not asked, since this port cannot be set so: {_list(result.refused)}", "", "  ")
     waits = sorted({round(step.wait_s * 1000) for step in result.covered if step.read == ANYTHING})
     lines += wrapped(
         f"{result.requests} requests in {result.seconds:.0f} s, reads only. Answers had "
@@ -151,6 +153,10 @@ def _covered_lines(result: Result) -> list[str]:
         "looked for: --full asks every address at every setting, --wait-ms waits longer."
     )
     return lines
+
+
+def _list(settings: list[Setting]) -> str:
+    return ", ".join(map(str, settings))
 
 
 def _covered(result: Result) -> dict[str, list[Setting]]:
@@ -182,6 +188,7 @@ def bus_object(result: Result) -> dict[str, Any]:
             }
             for step in result.covered
         ],
+        "refused": [str(setting) for setting in result.refused],
         "gave_up": [str(setting) for setting in result.gave_up],
         "requests": result.requests,
         "seconds": round(result.seconds, 1),

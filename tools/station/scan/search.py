@@ -13,6 +13,7 @@ from collections.abc import Callable
 from tools.station.scan.plan import Plan, Step
 from tools.station.scan.settings import Setting
 from tools.station.scan.talk import DAMAGED_BYTES, LINGER_S, Read, Spot, Talk
+from tools.station.scan.wire import CannotSet
 
 PATIENCE_S, LISTEN_S = 0.25, 0.1
 SUSPECT_S = 0.25  # whoever was asked so long ago may have answered just now
@@ -31,6 +32,7 @@ class Search:
         self.covered: list[Step] = []
         self.late: list[Spot] = []  # found in the last round only
         self.gave_up: list[Setting] = []
+        self.refused: list[Setting] = []  # that the port cannot have
         self._talk, self._plan, self._progress = talk, plan, progress
 
     @property
@@ -61,9 +63,13 @@ class Search:
         return not self.found and len(self.gave_up) >= RUBBISH_SETTINGS
 
     def _do(self, step: Step) -> None:
-        if step.setting in self.gave_up or self._hopeless():
+        if step.setting in (*self.gave_up, *self.refused) or self._hopeless():
             return
-        self._talk.set(step.setting)
+        try:
+            self._talk.set(step.setting)
+        except CannotSet:
+            self.refused.append(step.setting)
+            return
         asked: list[tuple[float, int]] = []
         done: list[int] = []
         for unit in step.units:

@@ -29,6 +29,10 @@ FIXED = ("tcp://", "socket://")  # servers that hand bytes through, at settings 
 SCHEMES = ("rfc2217://", *FIXED)
 
 
+class CannotSet(Failure):
+    """The port takes no such speed, parity or stop bits: others may do."""
+
+
 class Wire:
     """An open port. `fixed`: its settings are those of a serial server, and cannot be changed from here.
 
@@ -116,14 +120,14 @@ class Wire:
                 port.close()
 
     def set(self, setting: Setting) -> None:
-        """Go on at these settings. Failure when the port cannot have them."""
+        """Go on at these settings. CannotSet when the port cannot have them."""
         if self.fixed or setting == self.setting:
             self.setting = setting
             return
         try:
             self._apply(self._serial, setting)
         except (serial.SerialException, OSError, ValueError, termios.error) as error:
-            raise Failure(f"{self.port} cannot be set to {setting} ({_short(error)}).") from None
+            raise CannotSet(f"{self.port} cannot be set to {setting} ({_short(error)}).") from None
         self.setting = setting
 
     @staticmethod
@@ -178,5 +182,6 @@ def _open_hint(error: OSError) -> str:
 
 
 def _short(error: Exception) -> str:
-    text = str(getattr(error, "strerror", None) or error)
+    said = error.args[-1] if isinstance(error, termios.error) and error.args else error
+    text = str(getattr(error, "strerror", None) or said)
     return text if len(text) <= 80 else text[:77] + "..."

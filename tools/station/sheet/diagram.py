@@ -110,9 +110,11 @@ def _head(sheet: Sheet, words: Words, wrap: Wrap, width: float, goes_on: bool) -
     """The device with the gateway beside it."""
     board = plain.text(sheet.newest("flashed").get("board"), 80)
     each = (width - 12) / 2
+    link = link_said(sheet.link, words)
+    reached = sheet.link.get("kind") == "tcp"  # then the device names the gateway's end, else its own
     boxes = [
-        [Line(words("device"), SIZE, "B"), Line(sheet.id), Line(board)],
-        [Line(words("gateway"), SIZE, "B"), Line(link_said(sheet.link, words))],
+        [Line(words("device"), SIZE, "B"), Line(sheet.id), Line(board), Line("" if reached else link)],
+        [Line(words("gateway"), SIZE, "B"), Line(sheet.gateway_link or (link if reached else ""))],
     ]
     laid = [_lines(box, each, wrap) for box in boxes]
     height = max(map(_height, laid))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gateway.calibration.correct import SLOPE_MAX, SLOPE_MIN
 from gateway.zone import DAY_MS, GMT7_MS
-from tools.station.sheet import plain
+from tools.station.sheet import firmware, plain
 from tools.station.sheet.model import CHANGED, MISSING, OUTSIDE, Channel, Sheet
 
 NAMES_MAX = 40
@@ -134,7 +134,7 @@ def _compared(sheet: Sheet) -> Iterator[Item]:
     seen = {
         plain.text(row.get("name"))
         for row in plain.tables(sheet.newest("tested").get("channels"))
-        if row.get("ok") is True
+        if row.get("display") is True  # a plausible value alone may come from another register
     }
     for one in sheet.instruments:
         doubtful = [name for name in one.channels if name not in seen and not _held(sheet, name)]
@@ -198,7 +198,7 @@ def _updated(sheet: Sheet) -> Iterator[Item]:
     if update and update.get("confirmed") is not True:
         back = update.get("confirmed") is False and update.get("why")
         why = plain.text(update.get("why"))
-        yield _item("update_back" if back else "update", version=plain.text(update.get("to")), why=why)
+        yield _item("update_back" if back else "update", version=firmware.version(update.get("to")), why=why)
 
 
 def _kept(sheet: Sheet) -> Iterator[Item]:

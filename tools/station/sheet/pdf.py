@@ -25,6 +25,8 @@ SIGNATURE_HEIGHT = 54.0
 FACT, LABEL, POINT = 4.4, 55.0, 4.4
 PICTURES_ABREAST, PICTURE_HEIGHT, CAPTION = 3, 42.0, 3.2
 COLUMNS = 4
+DRAWING_MAX = 240.0
+"""mm with its title: a drawing that fits a page stands on one; a larger one ends between two of its rows."""
 
 
 def render(sheet: Sheet, language: str) -> bytes:
@@ -83,7 +85,8 @@ def _beginning(blocks: Sequence[Block | Laid], bands: Sequence[Band]) -> float:
         case Laid() as table:
             return 12 + min(table.least, 120.0)
         case Wiring():
-            return 12 + sum(band.height for band in bands[:2])
+            whole = 12 + sum(band.height for band in bands)
+            return whole if whole <= DRAWING_MAX else 12 + sum(band.height for band in bands[:2])
         case Pictures():
             return 12 + PICTURE_HEIGHT + 25
         case Points():

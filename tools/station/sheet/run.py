@@ -84,7 +84,7 @@ def _say(options: ReportOptions, sheet: Sheet, paths: Sequence[Path]) -> int:
     """What was written and what is missing; how much that is."""
     from tools.station.sheet.blocks import without
     from tools.station.sheet.missing import missing
-    from tools.station.sheet.sections import points
+    from tools.station.sheet.sections import lead, points
     from tools.station.sheet.words import Words
 
     said = {one: [without(text, sheet.secrets) for text in points(sheet, Words(one))] for one in LANGUAGES}
@@ -106,7 +106,7 @@ def _say(options: ReportOptions, sheet: Sheet, paths: Sequence[Path]) -> int:
         print(path)
     words = Words("vi" if options.lang == "vi" else "en")
     lines = said[words.language]
-    print(words("missing_count", count=len(lines)) if lines else words("missing_nothing"))
+    print(lead(len(lines), words))
     for line in lines:
         print(textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    "))
     return len(lines)

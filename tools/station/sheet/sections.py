@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.limits.rule import NOT_VERIFIED
-from tools.station.sheet import plain, sections_work
+from tools.station.sheet import firmware, plain, sections_work
 from tools.station.sheet.blocks import (
     Block,
     Column,
@@ -24,6 +24,9 @@ from tools.station.sheet.blocks import (
 from tools.station.sheet.missing import missing
 from tools.station.sheet.model import Channel, Live, Pin, Sheet, Target
 from tools.station.sheet.words import NONE, Words
+
+COUNTS = ("requests", "timeouts", "bad_replies", "exceptions", "response_ms")
+"""Of a unit, in the order in which the device's status has them, behind its bus and its address."""
 
 
 def sections(sheet: Sheet, words: Words) -> list[Section]:
@@ -45,10 +48,16 @@ def points(sheet: Sheet, words: Words) -> list[str]:
     return [words(f"missing_{item.key}", **item.parts) for item in missing(sheet)]
 
 
+def lead(count: int, words: Words) -> str:
+    """How many points are open, in a sentence."""
+    if count == 1:
+        return words("missing_one")
+    return words("missing_count", count=count) if count else words("missing_nothing")
+
+
 def _missing(sheet: Sheet, words: Words) -> list[Block]:
     rows = points(sheet, words)
-    lead = words("missing_count", count=len(rows)) if rows else words("missing_nothing")
-    return [Points(lead, rows)]
+    return [Points(lead(len(rows), words), rows)]
 
 
 def _signed(sheet: Sheet, words: Words) -> list[Block]:
@@ -80,8 +89,7 @@ def _identity(sheet: Sheet, words: Words) -> list[Block]:
         (words("firmware"), _firmware(sheet, words) or none),
         (words("image"), plain.text(flashed.get("image")) or NONE),
     ]
-    update = next(filter(is_firmware, reversed(sheet.all("updated"))), {})
-    if update:
+    if update := firmware.running_update(sheet):
         rows.append((words("package"), plain.text(update.get("sha256")) or NONE))
     rows += [
         (
@@ -103,21 +111,15 @@ def link_said(link: dict[str, Any], words: Words) -> str:
     return words(f"link_{kind}", **parts) if kind in ("serial", "tcp", "usb") else plain.text(kind) or NONE
 
 
-def is_firmware(record: dict[str, Any]) -> bool:
-    """Whether it is of an update of the firmware that the device keeps."""
-    of_it = record.get("what", "firmware") == "firmware"
-    return record["kind"] == "updated" and of_it and record.get("confirmed") is True
-
-
 def _firmware(sheet: Sheet, words: Words) -> str:
     """The version that runs: that of the newest flash, or of a confirmed update behind it."""
-    for record in reversed(sheet.records):
-        kind = record["kind"]
-        if kind == "flashed" or is_firmware(record):
-            version = plain.text(record.get("firmware" if kind == "flashed" else "to")) or NONE
-            when = words.when(record.get("at_ms"))
-            return words("firmware_from", version=version, how=words(f"how_{kind}"), when=when)
-    return ""
+    record = firmware.running(sheet)
+    if not record:
+        return ""
+    kind = record["kind"]
+    version = firmware.version(record.get("firmware" if kind == "flashed" else "to")) or NONE
+    when = words.when(record.get("at_ms"))
+    return words("firmware_from", version=version, how=words(f"how_{kind}"), when=when)
 
 
 # ---- the device itself
@@ -133,7 +135,7 @@ def _live(sheet: Sheet, live: Live, words: Words) -> list[Block]:
     rows = [
         (words("live_port"), live.port),
         (words("id"), live.id),
-        (words("firmware"), live.firmware),
+        (words("firmware"), firmware.version(live.firmware)),
         (words("board"), live.board or NONE),
         (words("live_config"), config),
         (words("live_boot"), words("live_boot_text", boot=live.boot, reset=live.reset or NONE, up=up)),
@@ -142,22 +144,35 @@ def _live(sheet: Sheet, live: Live, words: Words) -> list[Block]:
         (words("live_time"), NONE if live.told is None else words("yes" if live.told else "no")),
     ]
     if live.inputs:
-        said = ", ".join(f"{name} = {level or NONE}" for name, level in live.inputs)
+        said = ", ".join(f"{name}: {_level(sheet, name, level, words)}" for name, level in live.inputs)
         rows.append((words("live_inputs"), said))
     numbers = ", ".join(f"{name}: {number}" for name, (number, _) in live.calibrations.items() if number)
     rows.append((words("live_number"), numbers or words("none")))
     blocks: list[Block] = [Facts(rows)]
     if live.units:
         columns = [
-            Column(words("bus"), 1.2), Column(words("address"), 1), Column(words("live_counts"), 4),
-            Column(words("live_lost"), 1),
+            Column(words("bus"), 1.2), Column(words("address"), 1, True),
+            *(Column(words(f"count_{name}"), 1.2, True) for name in COUNTS), Column(words("live_lost"), 1),
         ]  # fmt: skip
         table = [
-            [unit[0], unit[1], ", ".join(unit[2:-1]), words("yes" if unit[-1] == "1" else "no")]
-            for unit in live.units
+            [*unit[:2], *_counts(unit), words("yes" if unit[-1] == "1" else "no")] for unit in live.units
         ]
         blocks.append(Table(columns, table, words("live_units")))
     return blocks
+
+
+def _counts(unit: tuple[str, ...]) -> list[str]:
+    """Its counters, each at its place; no time of an answer where nothing was asked yet."""
+    found = [*unit[2:-1], *[NONE] * len(COUNTS)][: len(COUNTS)]
+    return [*found[:-1], NONE] if found[0] == "0" else found
+
+
+def _level(sheet: Sheet, name: str, level: str, words: Words) -> str:
+    """A state as its kind of contact calls it: a door is open, a relay is on."""
+    if level not in ("0", "1"):
+        return level or NONE
+    kind = next((pin.kind for pin in sheet.pins if pin.name == name), "")
+    return words(f"level_{kind if kind in ('door', 'mains') else 'other'}_{level}")
 
 
 # ---- wiring

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tools.station.sheet import missing, plain
+from tools.station.sheet import firmware, missing, plain
 from tools.station.sheet.blocks import Block, Column, Facts, Note, Picture, Pictures, listed
 from tools.station.sheet.model import MISSING, THERE, Channel, File, Sheet
 from tools.station.sheet.words import NONE, Words
 
 RECORDS = "records.jsonl"
+PACKAGE = "a.pkg"
 FOUND = ("unit", "baud", "parity", "stopbits", "profile", "how")  # of a unit that answered a scan
 
 
@@ -23,9 +24,27 @@ def sections(sheet: Sheet, words: Words) -> Iterator[tuple[str, list[Block]]]:
     yield "records", _records(sheet, words)
     files = plain.table(sheet.newest("flashed").get("files"))
     if files:
-        columns = [Column(words("file"), 2), Column(words("sha256"), 3)]
-        rows = [[plain.text(path), plain.text(sha)] for path, sha in sorted(files.items())]
-        yield "files", listed(columns, rows, words, file=RECORDS)
+        yield "files", _files(sheet, files, words)
+
+
+def _files(sheet: Sheet, files: dict[str, Any], words: Words) -> list[Block]:
+    """What was flashed, and of its package whether it still runs."""
+    blocks: list[Block] = []
+    state = firmware.flashed_package(sheet)
+    if state:
+        update = firmware.running_update(sheet)
+        parts = {"version": firmware.version(update.get("to")), "when": words.when(update.get("at_ms"))}
+        rows = [
+            (words("package_runs"), words("package_updated", **parts)),
+            (words("package"), plain.text(update.get("sha256")) or NONE),
+        ]
+        blocks.append(Facts(rows))
+    rows = []
+    for path, sha in sorted(files.items()):
+        mark = f" ({words(f'package_{state}')})" if state and path == PACKAGE else ""
+        rows.append([plain.text(path) + mark, plain.text(sha)])
+    columns = [Column(words("file"), 2), Column(words("sha256"), 3)]
+    return [*blocks, *listed(columns, rows, words, file=RECORDS)]
 
 
 def by(record: dict[str, Any], words: Words) -> str:
@@ -68,14 +87,24 @@ def _newest(sheet: Sheet, channel: Channel, words: Words) -> list[str]:
     drift = plain.table(record.get("drift"))
     return [
         channel.name, words.when(missing.calibrated_ms(record)), by(record, words),
-        *(words.value(record.get(key)) for key in ("slope", "offset")),
-        *(_drift(drift, end, words) for end in ("zero", "span")),
+        words.value(record.get("slope")), words.value(_rounded(record.get("offset"), channel)),
+        *(_drift(drift, end, channel, words) for end in ("zero", "span")),
         _verdict(drift.get("ok"), words), term,
     ]  # fmt: skip
 
 
-def _drift(drift: dict[str, Any], end: str, words: Words) -> str:
-    return f"{words.value(drift.get(end))} ({words.value(drift.get(f'{end}_max'))})"
+def _drift(drift: dict[str, Any], end: str, channel: Channel, words: Words) -> str:
+    return f"{words.value(_rounded(drift.get(end), channel))} ({words.value(drift.get(f'{end}_max'))})"
+
+
+def _rounded(value: object, channel: Channel | None) -> float | None:
+    """A difference with two decimals more than the channel has: what is below is the arithmetic's own."""
+    number = plain.number(value)
+    known = [target.decimals for target in channel.targets] if channel else []
+    known += [channel.decimals] if channel and channel.decimals is not None else []
+    if number is None or not known:
+        return number
+    return round(number, max(known) + 2) + 0.0  # no -0
 
 
 def _term(sheet: Sheet, channel: Channel, words: Words) -> str:
@@ -96,17 +125,21 @@ def _verdict(ok: object, words: Words) -> str:
 
 def _calibration(sheet: Sheet, name: str, record: dict[str, Any], words: Words) -> list[Block]:
     unit = plain.text(record.get("unit"), 40)
+    channel = next((one for one in sheet.channels if one.name == name), None)
     residuals = plain.rows(record.get("residuals"))
     rows = []
     for at, (raw, reference) in enumerate(plain.pairs(record.get("points"))):
-        left = residuals[at] if at < len(residuals) else None
+        left = _rounded(residuals[at] if at < len(residuals) else None, channel)
         rows.append([str(at + 1), words.value(raw), words.value(reference, unit), words.value(left, unit)])
     columns = [
         Column(words("points"), 1), Column(words("raw"), 1.5, True), Column(words("reference"), 1.5, True),
         Column(words("residual"), 1.5, True),
     ]  # fmt: skip
     heading = words("calibration_of", channel=name, number=plain.text(record.get("number")) or NONE)
-    fit = "; ".join(f"{words.value(a)}: {words.value(b, unit)}" for a, b in plain.pairs(record.get("fit")))
+    fit = "; ".join(
+        f"{words.value(a)}: {words.value(_rounded(b, channel), unit)}"
+        for a, b in plain.pairs(record.get("fit"))
+    )
     facts = [(words("fit"), fit or NONE), (words("standards"), _standards(record, words))]
     if serial := plain.text(record.get("serial")):
         facts.insert(0, (words("serial"), serial))
@@ -192,13 +225,13 @@ def _test(sheet: Sheet, words: Words) -> list[Block]:
 def _updates(sheet: Sheet, words: Words) -> list[Block]:
     columns = [
         Column(words("when"), 1.6), Column(words("by"), 1.5), Column(words("version_from"), 1),
-        Column(words("version_to"), 1), Column(words("counter"), 0.9, True), Column(words("sha256"), 3),
+        Column(words("version_to"), 1), Column(words("counter"), 1.3, True), Column(words("sha256"), 3),
         Column(words("confirmed"), 1), Column(words("why"), 1.4),
     ]  # fmt: skip
     rows = []
     for one in reversed(sheet.all("updated")):
         confirmed = words("confirmed_yes" if one.get("confirmed") is True else "confirmed_no")
-        said = [plain.text(one.get(key)) or NONE for key in ("from", "to", "counter", "sha256")]
+        said = [firmware.version(one.get(key)) or NONE for key in ("from", "to", "counter", "sha256")]
         why = plain.text(one.get("why")) or NONE
         rows.append([words.when(one.get("at_ms")), by(one, words), *said, confirmed, why])
     return listed(columns, rows, words, words("updates"), RECORDS)
@@ -265,6 +298,9 @@ def _details(record: dict[str, Any], words: Words) -> str:
     def said(key: str) -> str:
         return plain.text(record.get(key), 120) or NONE
 
+    def numbered(key: str) -> str:
+        return firmware.version(record.get(key)) or NONE
+
     match record["kind"]:
         case "new":
             again = f"; {words('made_again')}" if record.get("again") is True else ""
@@ -272,14 +308,16 @@ def _details(record: dict[str, Any], words: Words) -> str:
         case "scanned":
             return f"{said('port')}; {words('units_count', count=len(plain.rows(record.get('units'))))}"
         case "flashed":
-            return f"{said('port')}; {said('board')}, MicroPython {said('micropython')}, {said('firmware')}"
+            return (
+                f"{said('port')}; {said('board')}, MicroPython {said('micropython')}, {numbered('firmware')}"
+            )
         case "tested":
             return passed(record.get("ok"), words)
         case "calibrated":
             return f"{said('channel')}: {said('number')}"
         case "updated":
             confirmed = words("confirmed_yes" if record.get("confirmed") is True else "confirmed_no")
-            version = words("from_to", before=said("from"), after=said("to"))
+            version = words("from_to", before=numbered("from"), after=numbered("to"))
             return f"{version}; {words('confirmed')}: {confirmed}"
         case "photo":
             return said("what")

@@ -23,8 +23,8 @@ MISSING: dict[str, tuple[str, str]] = {
     "missing_records": (
         "{count} dòng của records.jsonl sau lần kiểm tra gần nhất không đọc được: không rõ đã làm gì, cần "
         "kiểm tra lại (station test-io).",
-        "{count} lines of records.jsonl behind the newest test cannot be read: nobody knows what was done, "
-        "test again (station test-io).",
+        "Lines of records.jsonl behind the newest test that cannot be read: {count}. Nobody knows what was "
+        "done, test again (station test-io).",
     ),
     "missing_scan": (
         "Chưa dò thiết bị đo trên đường truyền (station scan).",
@@ -58,9 +58,9 @@ MISSING: dict[str, tuple[str, str]] = {
     "missing_test_open": ("Chưa được kiểm tra: {names}.", "Not tested: {names}."),
     "missing_compare": (
         "Bảng thanh ghi của {profile} (địa chỉ {address}) có nguồn {mark}, không phải tài liệu của hãng: "
-        "chưa so sánh với màn hình thiết bị đo: {names}.",
+        "chưa so sánh với màn hình thiết bị đo (station test-io): {names}.",
         "The register map of {profile} (address {address}) has the mark {mark}, no maker vouches for it, and "
-        "it was not compared with the instrument's display: {names}.",
+        "it was not compared with the instrument's display (station test-io asks): {names}.",
     ),
     "missing_never": ("Chưa hiệu chuẩn: {names}.", "Never calibrated: {names}."),
     "missing_overdue": ("Đã quá hạn hiệu chuẩn: {names}.", "Calibration is overdue: {names}."),

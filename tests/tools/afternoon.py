@@ -282,7 +282,7 @@ def test_io(record: Recording, board: Path) -> None:
         lan.see("pump is off again")
         lan.answer("y/n", "y\n")
         for _ in ("cod", "nh4", "tss"):  # no maker vouches for their maps
-            lan.answer("Does the instrument's display show the same?", "y\n")
+            lan.answer("display show the same? [y/n/s] >", "y\n")
 
 
 def calibrate(record: Recording, move: Callable[[float | None], None]) -> None:

@@ -130,7 +130,7 @@ class StationLink:
 
     async def __aexit__(self, *_: object) -> None:
         if self.station is not None:  # the pause that it was asked for ends with us
-            self._hold_off(self.station.hello, 1)
+            self.send(self._pause(self.station.hello, 1))
         for close in reversed(self._closers):
             close()
         self._closers.clear()
@@ -266,9 +266,13 @@ class StationLink:
         self._changed.set()
         self._on_message(message)
 
-    def _hold_off(self, hello: Hello, pause_ms: int = PAUSE_MS) -> None:
-        """Ask for a pause, at the position that the device itself declared: nothing is claimed to be held."""
-        self.send(Ack(hello.nonce, hello.store_boot, hello.store_seq - 1, _now_ms(), False, pause_ms))
+    def _hold_off(self, hello: Hello) -> None:
+        self.send(self._pause(hello, PAUSE_MS))
+
+    @staticmethod
+    def _pause(hello: Hello, pause_ms: int) -> Ack:
+        """Asks for a pause, at the position that the device declared: nothing is claimed to be held."""
+        return Ack(hello.nonce, hello.store_boot, hello.store_seq - 1, _now_ms(), False, pause_ms)
 
     def _note(self, message: Readings | Now, station: Station) -> None:
         for channel, offset_ms, bits, quality, _ in message.rows:

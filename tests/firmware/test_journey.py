@@ -129,7 +129,7 @@ def test_exceptions_are_bad_replies(tmp_path, runtime):
         read = [{"function": 3, "address": 5000, "count": 8}]
         units = [unit(9, [value(0, 0)], bus="lan", reads=read), unit(9, [value(1, 0)], bus="lan")]
         for one in units:
-            one["timeout_ms"] = 500  # a busy machine is no silent instrument; after a refusal it rests as long
+            one["timeout_ms"] = 500  # a busy machine is no silent instrument; it rests as long
         async with tcp_server({9: _words(BITS[0]) + [0] * 6}) as port:
             device = await Device(runtime, station(tmp_path, link.settings, units, port)).start()
             await until(lambda: len(gateway.rows(0)) > 10 and len(gateway.rows(1)) > 10, "10 polls of each")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -20,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.journal import durable
 from protocol import fields
 from tools.people import UsageError
 from tools.station import blocks, build, seal_paper, words
@@ -156,8 +156,8 @@ def _make(options: NewOptions, choices: Choices, fitting: Fit, seal: str | None)
         (part / DEVICE).mkdir(0o700)
         build.write(part / DEVICE, fitting.site | {"key": key} | ({"seal_key": seal} if seal else {}))
         if choices.update_public is not None:
-            _written(part / DEVICE / UPDATE_PUBLIC, choices.update_public.read_bytes())
-        _written(part / KEY, f"{key}\n".encode(), build.SECRET)
+            durable.replace(part / DEVICE / UPDATE_PUBLIC, choices.update_public.read_bytes())
+        durable.replace(part / KEY, f"{key}\n".encode(), build.SECRET)
         _write_chosen(part, fitting)
         mark = seal_paper.fingerprint(seal) if seal else None
         Folder(part).record("new", options.by or getpass.getuser(), id=choices.id, seal=mark)
@@ -182,34 +182,14 @@ def _take_place(part: Path, path: Path) -> None:
         raise UsageError(f"{path} was filled by somebody else meanwhile: name a new folder.") from None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on it is there, and its key has to be shown
     part.rename(path)
-    _sync(path.parent)
+    durable.sync_folder(path.parent)
 
 
 def _write_chosen(path: Path, fitting: Fit) -> None:
     """What follows from the choices beside the device's files."""
     site = json.dumps(fitting.site, indent=1, ensure_ascii=False) + "\n"
-    _written(path / GATEWAY, fitting.blocks.encode())
-    _written(path / SITE, site.encode(), build.SECRET if "network" in fitting.site else 0o644)
-
-
-def _written(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """A file, whole and on disk or not there at all."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.replace(path / GATEWAY, fitting.blocks.encode())
+    durable.replace(path / SITE, site.encode(), build.SECRET if "network" in fitting.site else 0o644)
 
 
 # The same station again
@@ -242,7 +222,7 @@ def _again(options: NewOptions) -> int:
         found.append(f"~ {GATEWAY}")
     if found:
         for name, content in files.items():
-            _written(folder.path / DEVICE / name, content, _mode(name, fitting))
+            durable.replace(folder.path / DEVICE / name, content, _mode(name, fitting))
         _write_chosen(folder.path, fitting)
         seals = [record.get("seal") for record in folder.records("new")]
         mark = seals[-1] if seals else None

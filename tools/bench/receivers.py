@@ -130,6 +130,7 @@ def _vsftpd(kind: str, folder: Path, port: int) -> tuple[list[str], Receiver]:
         "anon_mkdir_write_enable": "YES", "anon_other_write_enable": "YES", "anon_umask": "022",
         "anon_world_readable_only": "NO", "anon_root": root, "secure_chroot_dir": folder / "empty",
         "seccomp_sandbox": "NO", "xferlog_enable": "NO",
+        "ftp_username": "nobody",  # there on every machine; "ftp" comes with an FTP server
     }  # fmt: skip
     settings = {"kind": kind, "host": HOST, "port": port, "user": "ftp", "password_file": str(passwords)}
     before = ""

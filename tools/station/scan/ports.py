@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.people import UsageError
+from tools.people import Failure, UsageError
 from tools.station.link import StationLink
 
 BOARDS = {
@@ -129,7 +129,9 @@ async def look(
 
 
 async def _listen(port: Port, seconds: float, ask: bool) -> None:
-    with _as_it_was(port):
+    with _as_it_was(port) as opened:
+        if not opened:
+            return
         try:
             async with StationLink(port.device) as link:
                 heard = _Ear(link)
@@ -141,7 +143,7 @@ async def _listen(port: Port, seconds: float, ask: bool) -> None:
                     port.note = "sends bytes that are no greeting of ours"
                 elif ask and port.kind != "unknown":
                     await _ask(port, link, heard)
-        except UsageError as error:
+        except (UsageError, Failure) as error:
             port.note = str(error)
         except OSError as error:
             port.note = _why(error)
@@ -176,20 +178,20 @@ async def _ask(port: Port, link: StationLink, heard: _Ear) -> None:
 
 
 @contextlib.contextmanager
-def _as_it_was(port: Port) -> Iterator[None]:
-    """The port's settings are the same afterwards."""
+def _as_it_was(port: Port) -> Iterator[bool]:
+    """The port's settings are the same afterwards. False, with a note, when it cannot be opened."""
     try:
         fd = os.open(port.device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
         port.note = _why(error)
-        yield
+        yield False
         return
     try:
         before = termios.tcgetattr(fd)
     except termios.error:
         before = None
     try:
-        yield
+        yield True
     finally:
         if before is not None:
             with contextlib.suppress(termios.error):

@@ -9,8 +9,6 @@ NODE_PACKAGE := @micropython/micropython-webassembly-pyscript@1.27.0
 STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
 # Many tests wait for a clock or a server: one more of them than there are cores.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-# What waited in vain on a busy machine is tried once more, and named; a wrong value never is.
-ONCE_MORE := -raR --reruns 1 --only-rerun '^TimeoutError' --only-rerun 'never came true' --only-rerun '^Failed: Timeout'
 ARGS ?=
 PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py tests/gateway/test_forward_silence.py \
 	tests/gateway/test_forward_contract.py tests/gateway/test_forward_station_days.py \
@@ -24,7 +22,7 @@ demo: .venv/.installed .venv-micropython/.installed        ## the whole chain on
 	@$(BIN)/quantrac demo $(ARGS)
 
 test: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ONCE_MORE) $(ARGS)
+	$(BIN)/python -m tests.suite -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: .venv/.installed-test .venv/.stubs                   ## formatting, types, structure
 	$(BIN)/ruff check .

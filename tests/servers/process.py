@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 STOP_S_MAX = 10.0
 
 

@@ -41,7 +41,7 @@ from gateway.reports import provincial
 from protocol import quality as q
 
 if TYPE_CHECKING:
-    from gateway.config import Channel
+    from gateway.config_model import Channel
     from gateway.journal.reader import Reader
     from gateway.windows import Window
 

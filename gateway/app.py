@@ -20,17 +20,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway import page_door, pauses
+from gateway import as_configured, page_door, pauses
 from gateway import requests as orders
 from gateway.alerts import Alerts, learn
 from gateway.calibration.desk import CalibrationDesk
-from gateway.camera.keeper import Cameras
 from gateway.camera.picture import SAMPLE as SAMPLED
 from gateway.channel_events import meters
 from gateway.chart_page import ChartPage
 from gateway.clock import Clock
-from gateway.commands.make import commands_of
-from gateway.commands.resend import Resend
 from gateway.config_change.begin import Begun, as_it_is
 from gateway.config_change.keeper import ConfigKeeper
 from gateway.config_model import Config
@@ -44,11 +41,9 @@ from gateway.feed_status import StatusFeed
 from gateway.forward.make import make
 from gateway.forward.worker import Worker
 from gateway.heartbeat import Heartbeat, reloading
-from gateway.index_now import IndexNow
 from gateway.ingest.corrections import wiring_of
 from gateway.ingest.devices import Moment
 from gateway.ingest.intake import Intake, channels_of, settings_of
-from gateway.ingest.line import Line
 from gateway.ingest.links import link_of
 from gateway.ingest.raw import RawFeed
 from gateway.journal.checkpoints import Checkpoints, origin
@@ -68,7 +63,6 @@ from gateway.receipt_page import ReceiptPage
 from gateway.report_jobs import KEPT_MAX, ReportJobs
 from gateway.reports.message import rfc3339
 from gateway.requests import MARKS, Answer, Order, Requests
-from gateway.sampling.make import by_hand, sampler_of
 from gateway.status import Status
 from gateway.watch import Watch
 from gateway.web import actions, config_page, people_page
@@ -99,7 +93,13 @@ WATCHDOG_S = 10.0
 class Gateway:
     """One running gateway. Raises JournalError when its journal cannot be opened."""
 
-    def __init__(self, config: Config, clock: Clock, begun: Begun | None = None):
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        begun: Begun | None = None,
+        journal: Callable[..., Journal] = Journal,  # a simulation has one of its own
+    ):
         self.config = config
         self.again = False  # when it has stopped, it is to be started again
         self._stopping = asyncio.Event()
@@ -107,7 +107,7 @@ class Gateway:
         self.counters = Counters()
         station, state_dir = config.station, config.gateway.state_dir
         name = origin(station.province, station.facility, station.code)
-        self.journal = Journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
+        self.journal = journal(state_dir / "journal.db", checkpoints=Checkpoints(state_dir, name))
         self.journal.hear_of_status = _journal_says
         delays_ms = {settings.id: due_after_ms(config, settings) for settings in config.destination}
         self.outbox = JournalOutbox(
@@ -126,10 +126,7 @@ class Gateway:
             device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
             for device in config.device
         }
-        lines = [Line(bus, config.channel, clock, self.intake.poll) for bus in config.bus]
-        self.lines = {
-            line.id: line for line in lines if line.polls
-        }  # a bus without channels has nothing to do
+        self.lines = as_configured.lines_of(config, clock, self.intake)
         self.workers = {
             settings.id: Worker(
                 settings.id, make(config, settings), self.outbox, delay_ms=delays_ms[settings.id]
@@ -150,24 +147,22 @@ class Gateway:
             config, self.journal, self.alerts, self._moment_ms, lambda: self.status.conditions(),
             lambda: self.notices.open if self.notices.known else None, self._value,
         )  # fmt: skip
-        self.sampler = sampler_of(config, self.intake, self.lines, self._moment_ms, self._value)
+        self.sampler = as_configured.sampler_of(config, self.intake, self.lines, self._moment_ms, self._value)
         if self.sampler is not None:
             self.watch.hear = self.sampler.heard
-        resend = Resend(config, config.department.resend_to, self.outbox, self.workers, self.journal)
-        self.commands = commands_of(
-            config, self.journal, self._moment_ms, lambda: clock.trusted, self.sampler, resend,
-            lambda: self.status.current(),
+        self.commands = as_configured.commands_of(
+            config, self.journal, self._moment_ms, lambda: clock.trusted, self.sampler, self.outbox,
+            self.workers, lambda: self.status.current(),
         )  # fmt: skip
         self.calibrations = CalibrationDesk(
             config, self.journal, self._moment_ms, self.watch.calibrated, self.intake
         )
         self.people = Keeper(self.journal, state_dir, self._moment_ms)
-        self.cameras = Cameras(
-            config.camera, self.journal, state_dir, self._moment_ms,
-            lambda: (alert["alert"] for alert in self.watch.listed()),
-        )  # fmt: skip
-        if self.sampler is not None:
-            self.sampler.seen = lambda bottle: self.cameras.take(SAMPLED, (bottle.name,))
+        self.cameras = cameras = as_configured.cameras_of(
+            config, self.journal, self._moment_ms, lambda: (alert["alert"] for alert in self.watch.listed())
+        )
+        if self.sampler is not None and cameras is not None:
+            self.sampler.seen = lambda bottle: cameras.take(SAMPLED, (bottle.name,))
         self.changes = ConfigKeeper(
             begun or as_it_is(config), self.journal, self._moment_ms, self._waiting, self._restart
         )
@@ -189,14 +184,14 @@ class Gateway:
         self.heartbeat = Heartbeat(self.journal, self.intake, self.lines, lambda: clock.mono_ns() / 1e9)
         self.status_feed = StatusFeed(config, self.journal, self.outbox, self.status.current, clock.now_ms)
         pictures = PicturePage(config, self.journal)
-        self.index = IndexNow(config, self.journal, clock.now_ms)
+        self.index = index = as_configured.index_of(config, self.journal, clock.now_ms)
         self.shell = Shell(config)
         reads = PageReads(self.journal, state_dir, config.channel)
         self.reports = ReportJobs(state_dir, self._report, clock.now_ms)
         reports = Reports(self.shell, self.reports, reads.first_ms, clock.now_ms, KEPT_MAX)
         self.views = Views(
             config, self.shell, self.status.current, reads,
-            ChartPage(config, self.journal).ask, lambda: self.index.newest,
+            ChartPage(config, self.journal).ask, lambda: None if index is None else index.newest,
         )  # fmt: skip
         self.door = page_door.door_of(config, self.people, clock, self.shell.page)
         self.server = Server(
@@ -245,7 +240,7 @@ class Gateway:
         does = {
             orders.ACKNOWLEDGE: self.watch.acknowledge, orders.MARK: self._mark,
             orders.PAUSE: self.pauses.do, orders.RESUME: self.pauses.do,
-            orders.SAMPLE: lambda order: by_hand(self.sampler, order),
+            orders.SAMPLE: lambda order: as_configured.by_hand(self.sampler, order),
             orders.CALIBRATE: self.calibrations.do, orders.CONFIGURE: self.changes.do,
         }  # fmt: skip
         return await does.get(order.what, self.desk.do)(order)
@@ -323,15 +318,14 @@ class Gateway:
                 asyncio.create_task(self.watch.run(), name="alerts"),
                 asyncio.create_task(self.requests.run(), name="requests"),
                 asyncio.create_task(self.people.run(), name="people"),
-                asyncio.create_task(self.cameras.run(), name="cameras"),
-                asyncio.create_task(self.index.run(), name="index"),
+                *_tasks_of("cameras", self.cameras),
+                *_tasks_of("index", self.index),
                 asyncio.create_task(self.changes.run(), name="configuration"),
             ],
             [*_tasks("worker", self.workers), *_tasks("witness", self.witnesses)],
         ]
         asking = [asyncio.create_task(self.reports.run(), name="reports")]
-        if self.sampler is not None:
-            asking.append(asyncio.create_task(self.sampler.run(), name="sampler"))
+        asking += _tasks_of("sampler", self.sampler)
         asking += [] if self.commands is None else _tasks("commands", self.commands.tasks)
         stopped = asyncio.create_task(self._stopping.wait())
         gc.freeze()  # what is loaded now stays: the collector need not look at it again
@@ -379,6 +373,11 @@ class Gateway:
 def _tasks(kind: str, parts: Mapping[str, Any]) -> list[asyncio.Task]:
     """`run()` of each of them, as a task."""
     return [asyncio.create_task(part.run(), name=f"{kind} {id}") for id, part in parts.items()]
+
+
+def _tasks_of(name: str, part: Any) -> list[asyncio.Task]:
+    """... of a part that this station may have."""
+    return [] if part is None else [asyncio.create_task(part.run(), name=name)]
 
 
 def _journal_says(text: str) -> None:

@@ -53,7 +53,7 @@ from gateway.config_words import sentences, shown, unknown
 from gateway.errors import ConfigFaults, Fault
 
 FILE_BYTES_MAX = 1_000_000  # a configuration of 200 channels has 60 kB; more than this is another file
-TABLES_MAX = 2000  # of one kind
+TABLES_MAX = 4000  # of one kind; 250 devices of ten channels are 2,500
 
 __all__ = [
     "Bus",

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import PlainValidator, WithJsonSchema
-
-from gateway.config_base import PRINTABLE, Section, setting
+from gateway.config_base import PRINTABLE, PlainValidator, Section, WithJsonSchema, setting
 from gateway.config_types import FilePath, Id, said
 
 URL_MAX = 500

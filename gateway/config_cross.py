@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway import config_camera
 from gateway.config_derived import faults
+from gateway.config_keys import witness_key
 from gateway.config_lines import Place
 from gateway.config_links import LinkFault, ModbusRtu, SerialLink, TcpListen, TlsListen
 from gateway.config_model import (
@@ -33,14 +34,12 @@ from gateway.config_model import (
 from gateway.config_notify import parse
 from gateway.config_types import credential, is_credential
 from protocol.merkle import EvidenceError
-from protocol.note import COSIGNATURE, Verifier, parse_vkey
 
 Found = tuple[Place, str, str]
 _NAMES = (("device", "id"), ("bus", "id"), ("destination", "id"), ("channel", "symbol"), ("camera", "id"))
 WORDS = {"int32": 2, "uint32": 2, "float32": 2, "float64": 4}  # registers of a type, 1 for the others
 MESSAGES_ONLY = {"readings": "Readings have", "status": "A status has"}  # what makes no files: documents.py
 SECRET_BYTES_MAX = 64_000
-WITNESS_NAME_MAX = 100  # characters, for tables and metrics
 
 
 def across(table: dict[str, Any], parts: dict[str, Any], base: Path) -> Iterator[Found]:
@@ -312,19 +311,6 @@ def _witnesses(table: dict[str, Any], base: Path) -> Iterator[Found]:
         if known is not None:
             yield place, f"This is witness[{known}] already, by key or name.", "Name each one once."
         seen |= {verifier.public: index, verifier.name: index}
-
-
-def witness_key(content: bytes) -> Verifier:
-    """The verifier key in the file of a `[[witness]]`. EvidenceError when it is none of a witness."""
-    try:
-        verifier = parse_vkey(content.decode().strip())
-    except UnicodeDecodeError:
-        raise EvidenceError("it is not text") from None
-    if verifier.algorithm != COSIGNATURE:
-        raise EvidenceError("it is of a log, not of a witness")
-    if not verifier.name.isprintable() or len(verifier.name) > WITNESS_NAME_MAX:
-        raise EvidenceError(f"its name is longer than {WITNESS_NAME_MAX} characters, or not printable")
-    return verifier
 
 
 def _file(place: Place, path: Path) -> Iterator[Found]:

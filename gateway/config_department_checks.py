@@ -11,11 +11,9 @@ from typing import Any
 
 from gateway.config_cross import Found, content, named_file
 from gateway.config_department import Department, Sampler
+from gateway.config_keys import department_keys
 from gateway.config_model import BusSource, MqttDestination, NotifyDestination
 from protocol.merkle import EvidenceError
-from protocol.note import ED25519, Verifier, parse_vkey
-
-KEYS_MAX = 8
 
 
 def commanded(table: dict[str, Any], parts: dict[str, Any]) -> Iterator[Found]:
@@ -24,22 +22,6 @@ def commanded(table: dict[str, Any], parts: dict[str, Any]) -> Iterator[Found]:
         yield from _department(department, parts)
     if isinstance(sampler := parts["sampler"], Sampler):
         yield from _sampler(sampler, table, parts)
-
-
-def department_keys(data: bytes) -> list[Verifier]:
-    """The verifier keys in the department's file. EvidenceError when one of them is none of Ed25519."""
-    try:
-        lines = [line.strip() for line in data.decode().splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise EvidenceError("it is not text") from None
-    keys = [parse_vkey(line) for line in lines]
-    if not 1 <= len(keys) <= KEYS_MAX:
-        raise EvidenceError(f"it holds {len(keys)} keys: 1 to {KEYS_MAX} are possible")
-    if any(key.algorithm != ED25519 for key in keys):
-        raise EvidenceError("it holds the key of a witness (type 4), which signs no commands")
-    if len({key.name for key in keys}) < len(keys) or len({key.public for key in keys}) < len(keys):
-        raise EvidenceError("two of its keys have one name, or are one key: counters are of one key each")
-    return keys
 
 
 def _department(department: Department, parts: dict[str, Any]) -> Iterator[Found]:

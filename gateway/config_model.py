@@ -14,11 +14,9 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
-
 from gateway import config_links as links
 from gateway.config_arithmetic import CHANNEL_UNIT, ChecksSection, Contacts, CorrectedSource, MassSource
-from gateway.config_base import PRINTABLE, Section, setting
+from gateway.config_base import PRINTABLE, Discriminator, Section, Tag, setting
 from gateway.config_calibration import Calibration
 from gateway.config_camera import Camera
 from gateway.config_department import Department, Sampler

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import PrivateAttr
-
-from gateway.config_base import PRINTABLE, Section, setting
+from gateway.config_base import PRINTABLE, PrivateAttr, Section, setting
 from gateway.config_types import Compare, FilePaths
 from gateway.limits.choose import WINDOW, Asked, Figure, own
 from gateway.limits.rule import FACTORS, Rule

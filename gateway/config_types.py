@@ -11,10 +11,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import PlainValidator, ValidationInfo
-from pydantic_core import PydanticCustomError
-
 from gateway import config_links as links
+from gateway.config_base import PlainValidator, PydanticCustomError, ValidationInfo
 from gateway.limits.choose import COMPARED
 from gateway.reports.alert_words import RULES as RULE_WORDS
 from gateway.reports.alert_words import STATES as STATE_WORDS

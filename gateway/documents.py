@@ -27,14 +27,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config import FileDestination, HttpsDestination, MqttDestination, NotifyDestination
+from gateway.config_model import FileDestination, HttpsDestination, MqttDestination, NotifyDestination
 from gateway.public import public_message
 from gateway.reports import message, provincial
 from gateway.reports.layout import named_after, stamp
 from gateway.windows import OFF
 
 if TYPE_CHECKING:
-    from gateway.config import Config, Destination, Station
+    from gateway.config_model import Config, Destination, Station
     from gateway.windows import Window
 
 FIRST_REVISION = 1

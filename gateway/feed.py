@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.documents import Draft
 from gateway.errors import JournalError
 from gateway.journal.journal import Journal

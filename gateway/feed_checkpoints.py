@@ -7,7 +7,7 @@ Rule 2: none goes out that is newer than what may be given to anybody (journal/c
 
 from __future__ import annotations
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.documents import Draft, checkpoint_drafts
 from gateway.feed import Source
 from gateway.journal.journal import Journal

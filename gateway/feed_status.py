@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.documents import status_drafts
 from gateway.errors import JournalError
 from gateway.journal.journal import Journal

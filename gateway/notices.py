@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.errors import JournalError
 from gateway.forward.worker import Worker
 from gateway.interruptions import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.clock import Clock
 from gateway.config_model import Config
@@ -18,8 +18,10 @@ from gateway.people.devices import SECRET_BYTES
 from gateway.people.keeper import Keeper
 from gateway.people.logins import Logins
 from gateway.reports.message import rfc3339
-from gateway.web.certificate import Certificate, ensured, given, names_of
 from gateway.web.door import Door, Page, Settings
+
+if TYPE_CHECKING:
+    from gateway.web.certificate import Certificate
 
 log = get_logger("door")
 
@@ -45,6 +47,8 @@ def certificate_of(config: Config) -> Callable[[], Certificate] | None:
     web = config.gateway.web
     if not web.encrypted:
         return None
+    from gateway.web.certificate import ensured, given, names_of  # X.509 for a page with TLS, at the start
+
     cert, key = web.cert_file, web.key_file
     if cert is not None and key is not None:
         return lambda: given(cert, key)

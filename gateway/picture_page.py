@@ -19,7 +19,7 @@ import msgspec
 from gateway import pictures
 from gateway.camera.picture import parse
 from gateway.camera.store import place
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.errors import NotThere
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT

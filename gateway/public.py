@@ -38,7 +38,7 @@ from gateway.reports.message import rfc3339
 from protocol import quality as q
 
 if TYPE_CHECKING:
-    from gateway.config import Channel, Config
+    from gateway.config_model import Channel, Config
     from gateway.windows import Window
 
 DAY_MS = 86_400_000

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway import public
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.journal.journal import Journal
 from gateway.journal.reader import Reader
 from gateway.public import DAY_MS, Hours, Series

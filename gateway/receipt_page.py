@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.journal.journal import Journal
 from gateway.receipts import receipt_of_window, receipt_of_window_ending
 from gateway.reports.layout import stamp_ms

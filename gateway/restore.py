@@ -34,7 +34,7 @@ from gateway.backup import (
     digest,
 )
 from gateway.config import Config
-from gateway.config_cross import witness_key
+from gateway.config_keys import witness_key
 from gateway.errors import JournalError, Unreachable
 from gateway.journal import durable, keys
 from gateway.journal.checkpoints import opened, origin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import flags
 from gateway.accumulate import Newest
@@ -19,7 +19,6 @@ from gateway.feed import Feed
 from gateway.forward.pace import Pace
 from gateway.forward.worker import Worker
 from gateway.ingest.intake import Intake
-from gateway.ingest.line import Line
 from gateway.journal.retention import Retention
 from gateway.journal.room import FREE_BYTES_MIN
 from gateway.metrics import Families
@@ -28,6 +27,9 @@ from gateway.reports.message import rfc3339
 from gateway.windows import Window
 from gateway.witness import Witness
 from protocol import quality as q
+
+if TYPE_CHECKING:
+    from gateway.ingest.line import Line
 
 GROWN_S = 900.0
 """How long something that went wrong is still told of."""

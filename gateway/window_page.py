@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.errors import NotThere
 from gateway.flags import NAMES
 from gateway.journal.journal import Journal

@@ -29,8 +29,8 @@ from pathlib import Path
 from random import Random
 from typing import NoReturn
 
-from gateway.config import Config
-from gateway.config_cross import witness_key
+from gateway.config_keys import witness_key
+from gateway.config_model import Config
 from gateway.errors import DestinationError, JournalError, Refused, Unreachable
 from gateway.forward.worker import Backoff
 from gateway.journal import durable

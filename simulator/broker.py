@@ -63,6 +63,10 @@ class Broker:
         """Ids of the clients that are logged in."""
         return sorted(self._clients)
 
+    def set_password(self, password: str) -> None:
+        """Another one from the next log-in on."""
+        self._login = (self._login[0], password)
+
     def drop_all(self) -> None:
         """Abort every connection, whatever has been acknowledged."""
         for client in list(self._open):

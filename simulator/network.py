@@ -39,6 +39,7 @@ class TcpProxy:
         self.rate_bytes_s: float | None = None
         self.flip_probability = 0.0
         self.blackhole = False
+        self._deaf: set[asyncio.StreamWriter] = set()
         self.accepted = self.refused = 0
         self.bytes_up = self.bytes_down = self.bytes_swallowed = self.bits_flipped = 0
 
@@ -81,6 +82,10 @@ class TcpProxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def deafen(self) -> None:
+        """Every connection there is stands, and nothing passes any more (half-open); new ones work."""
+        self._deaf |= {writer for writers in self._pairs.values() for writer in writers}
+
     async def half_close(self) -> None:
         """Send FIN to the client's side of every connection; the other direction stays open."""
         for client, _ in [pair for pair in self._pairs.values() if len(pair) == 2]:
@@ -106,13 +111,14 @@ class TcpProxy:
             pass  # the other side went away: what a network does
         finally:
             for writer in self._pairs.pop(task, ()):
+                self._deaf.discard(writer)
                 _abort(writer, reset=False)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counter: str) -> None:
         while data := await reader.read(CHUNK_BYTES):
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
-            if self.blackhole:
+            if self.blackhole or writer in self._deaf:
                 self.bytes_swallowed += len(data)
                 continue
             if self.flip_probability:
@@ -125,7 +131,8 @@ class TcpProxy:
                 setattr(self, counter, getattr(self, counter) + len(piece))
                 if self.rate_bytes_s:
                     await asyncio.sleep(len(piece) / self.rate_bytes_s)
-        if not self.blackhole and not writer.is_closing() and writer.can_write_eof():
+        swallowed = self.blackhole or writer in self._deaf
+        if not swallowed and not writer.is_closing() and writer.can_write_eof():
             writer.write_eof()
 
     def _pieces(self, data: bytes):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -58,6 +59,7 @@ class SftpReceiver:
         self.host, self.port = host, port
         self.arrivals: list[Arrival] = []
         self.logins_failed = 0
+        self.full = False  # its disk: nothing more can be written
         self.now_ms = now_ms
         self._login = (user, password)
         self._key = load_or_make_key(Path(host_key_path))
@@ -104,6 +106,10 @@ class SftpReceiver:
         """The server is back, on the same port and with the same host key."""
         if self._listener is None:
             await self.start()
+
+    def set_password(self, password: str) -> None:
+        """Another one from the next log-in on; who is logged in stays so."""
+        self._login = (self._login[0], password)
 
     def opened(self, connection: asyncssh.SSHServerConnection) -> None:
         self._connections.add(connection)
@@ -158,6 +164,11 @@ class _Files(asyncssh.SFTPServer):
         if pflags & asyncssh.FXF_WRITE:
             self._created[file] = self._inside(path)
         return file
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        if self._receiver.full and data:
+            raise asyncssh.SFTPFailure("no space left on the device")
+        return super().write(file_obj, offset, data)
 
     def close(self, file_obj: object) -> None:
         super().close(file_obj)

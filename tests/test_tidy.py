@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "simulator": {"protocol"},
     "tools": {"protocol", "gateway", "simulator"},
 }
-CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_links", "gateway.errors"}
+CONFIGURATION = {"gateway.config", "gateway.config_model", "gateway.config_keys", "gateway.config_links"}
+CONFIGURATION |= {"gateway.errors"}
 # module prefix (the longest counts) -> gateway modules it may import; app.py, which wires, may import all
 INSIDE_GATEWAY = {
     "gateway.journal": CONFIGURATION
@@ -59,7 +60,7 @@ INSIDE_GATEWAY = {
     "gateway.commands.poll": {"gateway.commands.message", "gateway.errors", "gateway.forward.files"}
     | {"gateway.logs", "gateway.tls", "gateway.web.client"},
     "gateway.commands": CONFIGURATION
-    | {"gateway.commands", "gateway.config_department_checks", "gateway.documents"}
+    | {"gateway.commands", "gateway.documents"}
     | {"gateway.forward.worker", "gateway.journal", "gateway.parked", "gateway.reports"}
     | {"gateway.sampling", "gateway.zone"},
     "gateway.sampling.bottles": {"gateway.reports.layout", "gateway.zone"},
@@ -140,7 +141,7 @@ INSIDE_GATEWAY = {
     | {"gateway.errors", "gateway.flags", "gateway.journal", "gateway.reports", "gateway.web"}
     | {"gateway.windows", "gateway.zone"},
     "gateway.witness": CONFIGURATION
-    | {"gateway.config_cross", "gateway.forward.worker", "gateway.journal", "gateway.logs"}
+    | {"gateway.forward.worker", "gateway.journal", "gateway.logs"}
     | {"gateway.succession", "gateway.web.client"},
 }
 HARDWARE = {"machine", "network", "vfs", "rp2", "esp32", "termios", "select", "socket", "usb"}

@@ -1,99 +1,19 @@
-"""The `quantrac` command: its verbs are in tools/verbs/, a file a group, and nothing else is there.
+"""The `quantrac` command. All its verbs are in commands.py, but for the one that runs for years.
 
-Rule 1: a verb imports what it runs when it runs, so that `--help` is quick and the gateway stays small.
-Rule 2: exit status 0 success, 1 what was checked does not hold, 2 used or configured wrongly.
-Rule 3: a person never sees a traceback: `tools.people.speak` turns the expected errors into sentences.
+Rule 1: `gateway run CONFIG` is understood here, by itself: what reads a command line of many verbs, and its
+        help, would stay in the memory of the gateway, a sixth of it. All other lines go to commands.py.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from tools import people
-from tools.people import speak
-from tools.verbs.groups import Json, app
 
-for group in (
-    "gateway",
-    "service",
-    "care",
-    "calibration",
-    "keys",
-    "people",
-    "station_scan",
-    "station_new",
-    "station_flash",
-    "station_live",
-    "station",
-    "station_calibrate",
-    "station_update",
-    "station_profile",
-    "station_report",
-    "log",
-):  # as `--help` lists them
-    import_module(f"tools.verbs.{group}")
-
-
-@app.command()
-@speak
-def demo(
-    dir: Annotated[Path, typer.Option(help="Where everything goes; continued when it exists.")] = Path(
-        "demo-data"
-    ),
-    seconds: Annotated[
-        float | None, typer.Option(help="Real seconds to run; default: until Ctrl-C.", min=1)
-    ] = None,
-    speed: Annotated[float, typer.Option(help="Station seconds per real second.", min=1, max=300)] = 30,
-    station: Annotated[
-        str, typer.Option(help="wastewater, stack, surface-water or ambient-air.")
-    ] = "wastewater",
-    port: Annotated[int, typer.Option(help="Port of the gateway's status pages.", min=0, max=65535)] = 8080,
-    outage: Annotated[
-        float, typer.Option(help="Real seconds without the province, in the middle.", min=0)
-    ] = 0,
-    json: Json = False,
-) -> None:
-    """The whole chain on this machine: instruments, device, gateway, province, nation.
-
-    Example: quantrac demo --seconds 60 --speed 30 --dir demo-data
-    """
-    from tools.demo.run import DemoOptions, run_demo
-
-    options = DemoOptions(
-        dir=dir, seconds=seconds, speed=speed, station=station, port=port, outage_s=outage, json=json
-    )
-    raise typer.Exit(run_demo(options))
-
-
-@app.command()
-@speak
-def bench(
-    name: Annotated[str | None, typer.Argument(help="One of the names; default: all.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long each one measures.", min=1)] = 20,
-    json: Json = False,
-) -> None:
-    """Measure: readings, registers and documents a second, memory, start-up.
-
-    Example: quantrac bench ingest --json
-    """
-    from tools.bench import run_benches
-
-    raise typer.Exit(run_benches(name, seconds, json))
-
-
-@app.callback()
-def whole(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from, for programmers.")
-    ] = False,
-) -> None:
-    """Continuous environmental monitoring: station device, gateway, simulator and their proofs."""
-    people.DEBUG = people.DEBUG or debug
+RUN = ["gateway", "run"]
+CLOCK = "--clock"
 
 
 def main() -> None:
@@ -101,7 +21,40 @@ def main() -> None:
     if "--debug" in sys.argv[1:]:
         people.DEBUG = True
         sys.argv = [sys.argv[0], *(word for word in sys.argv[1:] if word != "--debug")]
+    if (asked := plain_run(sys.argv[1:])) is not None:
+        sys.exit(_run(*asked))
+    from tools.commands import app
+
     app()
+
+
+def plain_run(words: list[str]) -> tuple[Path, Path | None] | None:
+    """(CONFIG, the clock's file) of `gateway run CONFIG [--clock FILE]`; None for any other line."""
+    rest = words[2:]
+    clock = Path(rest.pop(rest.index(CLOCK) + 1)) if CLOCK in rest[:-1] else None
+    if clock is not None:
+        rest.remove(CLOCK)
+    if words[:2] != RUN or len(rest) != 1 or rest[0].startswith("-"):
+        return None
+    return Path(rest[0]), clock
+
+
+def _run(config: Path, clock: Path | None) -> int:
+    try:
+        from gateway.start import main as run_gateway
+
+        return run_gateway(config, clock)
+    except (Exception, KeyboardInterrupt) as error:
+        return people.told(error)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, the whole command as an object, for whoever takes it apart: made when it is asked for."""
+    if name != "app":
+        raise AttributeError(f"tools.cli has no {name}")
+    from tools.commands import app
+
+    return app
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
-import typer
-
 from gateway.errors import ConfigFaults, GatewayError
 from protocol.errors import ProtocolError
 
@@ -40,20 +38,22 @@ def speak(verb: F) -> F:
 
     @functools.wraps(verb)
     def wrapped(*args, **kwargs):
+        import typer  # not in the gateway's process, which needs but the sentences (cli.py)
+
         try:
             return verb(*args, **kwargs)
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            if DEBUG:
-                traceback.print_exc()
-            raise _spoken(error) from None
+            raise typer.Exit(told(error)) from None
 
     return wrapped  # type: ignore[return-value]
 
 
-def _spoken(error: BaseException) -> typer.Exit:
-    """Say it on stderr; the exit that is its status."""
+def told(error: BaseException) -> int:
+    """Say it on stderr; the exit status. With --debug, where it came from stands above it."""
+    if DEBUG:
+        traceback.print_exception(error)
     match error:
         case ConfigFaults() | UsageError():
             return _said(str(error), USED_WRONGLY)
@@ -71,9 +71,9 @@ def _spoken(error: BaseException) -> typer.Exit:
     )
 
 
-def _said(sentence: str, status: int) -> typer.Exit:
+def _said(sentence: str, status: int) -> int:
     print(_fitting(sentence) if sys.stderr.isatty() else sentence, file=sys.stderr)
-    return typer.Exit(status)
+    return status
 
 
 def _fitting(sentence: str) -> str:

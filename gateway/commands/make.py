@@ -16,8 +16,8 @@ from gateway.commands.desk import Desk, Outcome
 from gateway.commands.poll import Poll, Server
 from gateway.commands.resend import RANGE_MS_MAX, Range, Resend, numbers_of, summary
 from gateway.commands.sign import Signing
-from gateway.config import Config, MqttDestination
-from gateway.config_department_checks import department_keys
+from gateway.config_keys import department_keys
+from gateway.config_model import Config, MqttDestination
 from gateway.errors import CommandError
 from gateway.journal.checkpoints import origin
 from gateway.journal.journal import Journal

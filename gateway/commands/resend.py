@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.config import Config, FileDestination
+from gateway.config_model import Config, FileDestination
 from gateway.documents import Draft, documents
 from gateway.forward.worker import Worker
 from gateway.journal import parked

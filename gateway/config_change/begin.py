@@ -12,10 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import config as configuration
+from gateway import config_apart as configuration
 from gateway.config_change import kept
+from gateway.config_change.difference import fingerprint
 from gateway.config_change.kept import BACK, OVERTAKEN, TRYING, Change
-from gateway.config_change.propose import fingerprint
 from gateway.config_model import Config
 from gateway.errors import ConfigFaults
 from gateway.logs import get_logger

@@ -10,7 +10,9 @@ Rule 2: what stands in the file is shown as it is: a configuration holds no secr
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 NAMES = {"device": "id", "bus": "id", "channel": "symbol", "destination": "id", "witness": "url"}
@@ -35,6 +37,24 @@ class Difference(NamedTuple):
         if self.old is None:
             return f"+ {place}: {self.new}"
         return f"- {place}: {self.old}" if self.new is None else f"{place}: {self.old} -> {self.new}"
+
+
+def fingerprint(data: bytes) -> str:
+    """Of a file: as Config.fingerprint."""
+    return sha256(data).hexdigest()
+
+
+def of_files(old: bytes, new: bytes) -> tuple[Difference, ...]:
+    """Of two files; none where the new one is no TOML."""
+    table = _table(new)
+    return () if table is None else tuple(difference(_table(old) or {}, table))
+
+
+def _table(data: bytes) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:

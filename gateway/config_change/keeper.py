@@ -14,12 +14,14 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gateway import config_apart
 from gateway.clock import Clock
 from gateway.config_change import entries, kept
 from gateway.config_change.begin import Begun
+from gateway.config_change.difference import fingerprint, of_files
 from gateway.config_change.kept import TRYING, Change
-from gateway.config_change.propose import Proposal, fingerprint, propose
 from gateway.errors import JournalError
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import EVENT, GATEWAY
@@ -27,6 +29,9 @@ from gateway.journal.reader import Reader
 from gateway.logs import get_logger
 from gateway.requests import APPLY, CANCEL, CONFIRM, SHOW, Answer, Order
 from gateway.web.config_page import Shown
+
+if TYPE_CHECKING:
+    from gateway.config_change.propose import Proposal
 
 log = get_logger("configuration")
 
@@ -127,7 +132,7 @@ class ConfigKeeper:
 
     async def _proposal(self, data: bytes) -> Proposal:
         return await asyncio.to_thread(
-            propose, self._running.config, self._running.data, data, dict(self._waiting())
+            config_apart.propose, self._running.config, self._running.data, data, dict(self._waiting())
         )
 
     def shown(self) -> Shown:
@@ -272,8 +277,8 @@ class ConfigKeeper:
             await self._keep_running()
 
     def _begun(self, change: Change, what: str, before: bytes | None) -> bytes:
-        found = propose(self._running.config, before or b"", self._running.data, {})
-        return entries.event(change, what, change.who, change.at, found.differences)
+        differences = of_files(before or b"", self._running.data)
+        return entries.event(change, what, change.who, change.at, differences)
 
     async def _keep_running(self) -> None:
         path = kept.beside(self._path, kept.RUNNING)

@@ -20,7 +20,7 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.config_change.propose import fingerprint
+from gateway.config_change.difference import fingerprint
 from gateway.journal import durable
 
 BEFORE, CHANGE, EDITED, RUNNING = ".before", ".change", ".edited", ".running"

@@ -6,15 +6,13 @@ Rule 2: its faults are those of `quantrac gateway check`, all at once, and what 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway import config as configuration
 from gateway.check import warnings_of
-from gateway.config_change.difference import Difference, difference
+from gateway.config_change.difference import Difference, fingerprint, of_files
 from gateway.config_change.means import Meaning, fixed, meanings
 from gateway.config_lines import line_of, lines
 from gateway.config_model import Config
@@ -31,11 +29,6 @@ class Proposal(NamedTuple):
     fingerprint: str  # of its bytes
 
 
-def fingerprint(data: bytes) -> str:
-    """Of a file: as Config.fingerprint."""
-    return sha256(data).hexdigest()
-
-
 def propose(running: Config, running_data: bytes, data: bytes, waiting: Mapping[str, int]) -> Proposal:
     """`data` in the place of the configuration that runs, which was made of `running_data`.
 
@@ -43,8 +36,7 @@ def propose(running: Config, running_data: bytes, data: bytes, waiting: Mapping[
     """
     path = Path(running.path)
     config, found = configuration.parse(path, data)
-    table = _table(data)
-    differences = () if table is None else tuple(difference(_table(running_data) or {}, table))
+    differences = of_files(running_data, data)
     if config is None:
         return Proposal(tuple(found), (), differences, (), fingerprint(data))
     faults = tuple(_refused(running, config, path, data))
@@ -52,13 +44,6 @@ def propose(running: Config, running_data: bytes, data: bytes, waiting: Mapping[
         faults, tuple(warnings_of(config, path, data)), differences,
         tuple(meanings(running, config, waiting)), fingerprint(data),
     )  # fmt: skip
-
-
-def _table(data: bytes) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _refused(running: Config, config: Config, path: Path, data: bytes) -> list[Fault]:

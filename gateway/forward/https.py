@@ -36,7 +36,7 @@ from gateway.forward.port import Confirmation, Document
 from gateway.web.client import Answer, Connection, connect
 
 if TYPE_CHECKING:
-    from gateway.config import HttpsDestination as Settings
+    from gateway.config_model import HttpsDestination as Settings
 
 SOON = (408, 425, 429)
 LET_IN = (401, 403, 407)

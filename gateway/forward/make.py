@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.config import Config, Destination
-from gateway.config import DirectoryDestination as DirectorySettings
-from gateway.config import FtpDestination as FtpSettings
-from gateway.config import FtpsDestination as FtpsSettings
-from gateway.config import HttpsDestination as HttpsSettings
-from gateway.config import MqttDestination as MqttSettings
-from gateway.config import NotifyDestination as NotifySettings
-from gateway.config import SftpDestination as SftpSettings
+from gateway.config_model import Config, Destination
+from gateway.config_model import DirectoryDestination as DirectorySettings
+from gateway.config_model import FtpDestination as FtpSettings
+from gateway.config_model import FtpsDestination as FtpsSettings
+from gateway.config_model import HttpsDestination as HttpsSettings
+from gateway.config_model import MqttDestination as MqttSettings
+from gateway.config_model import NotifyDestination as NotifySettings
+from gateway.config_model import SftpDestination as SftpSettings
 from gateway.forward import port
 from gateway.reports.alert_text import Channel, Teller
 
@@ -36,6 +36,8 @@ def make(config: Config, settings: Destination) -> port.Destination:
 
             return HttpsDestination(settings)
         case MqttSettings():
+            import paho.mqtt.client  # noqa: F401 - as above
+
             from gateway.forward.mqtt import MqttDestination
 
             station = config.station

@@ -30,7 +30,7 @@ from gateway.forward.port import Confirmation, Document
 if TYPE_CHECKING:
     import paho.mqtt.client as paho
 
-    from gateway.config import MqttDestination as Settings
+    from gateway.config_model import MqttDestination as Settings
 
 TICK_S = 1.0  # how often paho looks at its keep-alive
 V311, V5 = 4, 5  # as the protocol counts its versions

@@ -32,7 +32,7 @@ from gateway.forward.port import Confirmation, Document
 from gateway.reports.alert_text import Teller
 
 if TYPE_CHECKING:
-    from gateway.config import NotifyDestination as Settings
+    from gateway.config_model import NotifyDestination as Settings
 
 TOGETHER_MAX = 50
 LAST_S_MAX = 1.0  # of the 2 s in which a worker ends what is under way

@@ -32,7 +32,7 @@ from gateway.reports.alert_text import Notice
 from gateway.web.client import Answer, connect
 
 if TYPE_CHECKING:
-    from gateway.config import NotifyDestination as Settings
+    from gateway.config_model import NotifyDestination as Settings
 
 VERSION = "1.0"
 

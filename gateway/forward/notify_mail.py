@@ -39,7 +39,7 @@ from gateway.forward.port import Confirmation
 from gateway.reports.alert_text import Notice, date_header
 
 if TYPE_CHECKING:
-    from gateway.config import NotifyDestination as Settings
+    from gateway.config_model import NotifyDestination as Settings
 
 OUR_NAME = "[127.0.0.1]"  # an address literal: no name is looked up, and none of ours told
 GOODBYE_S_MAX = 1.0

@@ -37,7 +37,7 @@ from gateway.forward.port import Confirmation, Document
 if TYPE_CHECKING:
     import asyncssh
 
-    from gateway.config import SftpDestination as Settings
+    from gateway.config_model import SftpDestination as Settings
 
 KEEPALIVE_LOST_MAX = 3  # unanswered keep-alives until the connection counts as dead
 CLOSE_S_MAX = 1.0

@@ -15,7 +15,8 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from gateway.errors import JournalError
@@ -34,6 +35,7 @@ QUEUE_ENTRIES_LIMIT = 4 * QUEUE_ENTRIES_FULL
 """Entries waiting at which even instruments that cannot wait are refused (and counted)."""
 QUEUE_BYTES_LIMIT = 4 * QUEUE_BYTES_FULL
 """The same in bytes of entries and documents."""
+_READING_THREAD = partial(ThreadPoolExecutor, 1, "journal-read")
 _CLOSED = "The journal is not open: nothing is written or read. Start the gateway again."
 
 
@@ -41,7 +43,7 @@ class Journal:
     """Open it before the loop runs, start() it inside the loop, close() it at the end.
 
     Raises JournalError from open() when the file is not a journal that can be gone on with, and from commit()
-    when it has stopped for good.
+    when it has stopped for good. `connect`, `writer` and `reading` are what a simulation replaces.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class Journal:
         path: Path,
         connect: Callable[[str], sqlite3.Connection] = database.connect,
         checkpoints: Checkpoints | None = None,
+        writer: Callable[..., Writer] = Writer,
+        reading: Callable[[], Executor] = _READING_THREAD,
     ):
         self.path = Path(path)
+        self._make_writer, self._make_reading = writer, reading
         self._checkpoints = checkpoints
         self._connect = connect
         self._sources: dict[str, int] = {}
@@ -75,7 +80,7 @@ class Journal:
         """
         try:
             durable.make_folder(self.path.parent)
-            self._writer = Writer(
+            self._writer = self._make_writer(
                 str(self.path), self._written, self._alarm, self._connect, self._checkpoints
             )
             self._writer.name_sources(sources)
@@ -86,7 +91,7 @@ class Journal:
                 f"The journal {self.path} cannot be opened: {error}. Check the disk."
             ) from error
         self.submitted = self._writer.size
-        self._read_thread = ThreadPoolExecutor(1, "journal-read")
+        self._read_thread = self._make_reading()
 
     def start(self) -> None:
         """Begin writing; callbacks come on the running loop."""

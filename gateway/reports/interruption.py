@@ -17,7 +17,7 @@ from gateway.interruptions import CHANNEL, Interruption
 from gateway.zone import GMT7_S
 
 if TYPE_CHECKING:
-    from gateway.config import Station
+    from gateway.config_model import Station
 
 CAUSES_VI = {
     "the instrument reports a fault": "thiết bị đo tự báo lỗi",

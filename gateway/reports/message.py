@@ -37,7 +37,7 @@ from gateway.reports.layout import named_after, stamp
 from gateway.zone import GMT7_S
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.config_model import Config
     from gateway.windows import Window
 
 # What a destination is configured to get -> the last level of the topic.

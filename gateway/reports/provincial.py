@@ -21,7 +21,7 @@ from gateway.reports import layout as layouts
 from gateway.reports.layout import stamp, stamp_ms
 
 if TYPE_CHECKING:
-    from gateway.config import Channel, Station
+    from gateway.config_model import Channel, Station
     from gateway.windows import Window
 
 STATUSES = ("00", "01", "02")  # measuring, calibrating, instrument fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.config import Config
+from gateway.config_model import Config
 from gateway.ingest.intake import Intake
 from gateway.ingest.line import Line
 from gateway.requests import Answer, Order

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -21,13 +21,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.errors import GatewayError
 from gateway.logs import get_logger
 from gateway.people.accounts import People
 from gateway.people.logins import Logins
 from gateway.web import api_schema, login, public, receipts, windows
 from gateway.web.answers import JSON
-from gateway.web.certificate import Certificate, CertificateError
 from gateway.web.door import OPEN, Door, guarded_route, plain, unguarded
+
+if TYPE_CHECKING:
+    from gateway.web.certificate import Certificate
 
 log = get_logger("web")
 
@@ -89,7 +92,7 @@ class Server:
                 await self._read_files()
                 await self._serve()
                 return
-            except CertificateError as error:
+            except GatewayError as error:  # a CertificateError
                 log.error("the page has no certificate", reason=str(error), retry_s=RETRY_S)
             except SystemExit:  # uvicorn's way to say that it cannot bind
                 log.warning(

@@ -48,7 +48,7 @@ def test_the_verbs_are_those_of_the_interface():
         "gateway people role", "gateway release", "gateway restore", "gateway resume",
         "gateway rollback", "gateway rotate-key",
         "gateway run", "gateway sample", "gateway uninstall", "gateway upgrade", "rebuild", "report",
-        "simulate station",
+        "simulate fleet", "simulate run", "simulate scenarios", "simulate station",
         "station backup", "station calibrate", "station console", "station flash", "station new",
         "station package keygen", "station package make", "station package show", "station photo",
         "station profile check", "station profile list", "station profile show", "station read",

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,14 +43,19 @@ def program(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path) -> Iterator[Receiver]:
-    """The server for destinations of this kind. Failure when it is not installed or does not start."""
+def running(kind: str, folder: Path, more: Sequence[str] = ()) -> Iterator[Receiver]:
+    """The server for destinations of this kind; `more` are lines of OpenSSH's configuration. Failure when it
+    is not installed or does not start.
+    """
     folder.mkdir()
     port = free_port()
     command, receiver = (_openssh if kind == "sftp" else _vsftpd)(kind, folder, port)
+    if more:
+        with (folder / "sshd_config").open("a") as config:
+            config.writelines(f"{line}\n" for line in more)
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=dying_with_parent
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=dying_with_parent()
         )
     try:
         deadline = time.monotonic() + START_S_MAX

@@ -23,7 +23,7 @@ def gateway_run(
 
     Example: quantrac gateway run /etc/quantrac/config.toml
     """
-    from gateway.process import main as run_gateway
+    from gateway.start import main as run_gateway
 
     raise typer.Exit(run_gateway(config, clock))
 

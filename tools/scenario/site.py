@@ -1,0 +1,131 @@
+"""A scenario's folder: what a facility would have written there, and where the destinations' files come.
+
+config.toml        the gateway's configuration        gateway/      its state_dir
+province/          what the department received       national/     what the nation received
+witness/           what the witness remembers         gateway.log   what the gateway said, in virtual time
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from simulator.scenario import Scenario
+from simulator.scene import Scene, load_scene
+from tools.demo.site import table
+from tools.people import UsageError
+from tools.scenario.devices import HOST, Quantity
+
+USER, PASSWORD = "station", "right"
+LAYOUT = "{station}/{yyyy}/{MM}/{dd}"
+WITNESS_NAME = "witness.quantrac.example/scenario"
+SFTP_KEEPALIVE_S = 60
+KEEPALIVE_S = 3600
+"""The connections' own tests run on real time in paho, and are of no use in virtual time."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the gateway finds the others, or a proxy before them; 0: there is none."""
+
+    page: int
+    devices: tuple[int, ...]
+    province: int
+    national: int = 0
+    witness: int = 0
+
+
+class Site:
+    """Paths, keys and the configuration, in a folder that is made."""
+
+    def __init__(self, directory: Path, scenario: Scenario, random: Random) -> None:
+        self.dir = directory.resolve()
+        if self.dir.exists() and any(self.dir.iterdir()):
+            raise UsageError(f"{directory} is not empty: name another folder with --dir, or empty it.")
+        self.scenario = scenario
+        self.scene: Scene = load_scene(scenario.station.kind)
+        self.devices = [f"st-{number + 1:02}" for number in range(scenario.station.stations)]
+        self.keys = {device: random.randbytes(32) for device in self.devices}
+        self.config = self.dir / "config.toml"
+        self.state_dir = self.dir / "gateway"
+        self.journal = self.state_dir / "journal.db"
+        self.province = self.dir / "province"
+        self.national = self.dir / "national" / "messages.jsonl"
+        self.witness = self.dir / "witness"
+        self.log = self.dir / "gateway.log"
+        self.host_key = self.dir / "province.key"
+        (self.state_dir / "keys").mkdir(parents=True)
+        for device, key in self.keys.items():
+            self._secret(f"{device}.link", key.hex())
+        self._secret("province.password", PASSWORD)
+        self._secret("national.password", PASSWORD)
+
+    def _secret(self, name: str, text: str) -> None:
+        path = self.state_dir / "keys" / name
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text + "\n")
+
+    def quantities(self, number: int) -> list[Quantity]:
+        """What device `number` measures: all that the scene has, whoever reads it there."""
+        return [
+            Quantity(symbol_of(channel.symbol, number), channel.quantity.id, channel.symbol, place)
+            for place, unit in enumerate(self.scene.units)
+            for channel in unit.channels
+        ]
+
+    def unit_of(self, channel: str) -> int:
+        """The unit that measures a channel; KeyError."""
+        return {one.channel: one.unit for one in self.quantities(0)}[channel]
+
+    def write_config(self, ports: Ports, host_key: str, witness_vkey: str = "") -> None:
+        """config.toml, and the public keys that it names."""
+        station = self.scenario.station
+        (self.state_dir / "keys" / "province.hostkey").write_text(host_key + "\n", encoding="ascii")
+        parts = [
+            table("[station]", {
+                "province": "LCa", "facility": "DEMO", "code": self.scene.code, "name": self.scene.name,
+                "kind": self.scene.kind, "timezone": "Asia/Ho_Chi_Minh",
+            }),
+            table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": ports.page}}),
+            *(
+                table("[[device]]", {
+                    "id": device, "link": f"tcp-listen://{HOST}:{port}",
+                    "key_file": f"gateway/keys/{device}.link",
+                })
+                for device, port in zip(self.devices, ports.devices, strict=True)
+            ),
+            *(table("[[channel]]", one) for n in range(len(self.devices)) for one in self._channels(n)),
+            table("[[destination]]", {
+                "id": "province", "kind": "sftp", "host": HOST, "port": ports.province, "user": USER,
+                "password_file": "gateway/keys/province.password",
+                "host_key_file": "gateway/keys/province.hostkey",
+                "layout": LAYOUT, "send": ["windows"], "keepalive_s": SFTP_KEEPALIVE_S,
+            }),
+        ]  # fmt: skip
+        if station.national:
+            parts.append(table("[[destination]]", {
+                "id": "national", "kind": "mqtt", "host": HOST, "port": ports.national, "user": USER,
+                "password_file": "gateway/keys/national.password", "send": ["windows"],
+                "version": "3.1.1", "keepalive_s": KEEPALIVE_S,
+            }))  # fmt: skip
+        if station.witness:
+            (self.state_dir / "keys" / "witness.vkey").write_text(witness_vkey + "\n", encoding="utf-8")
+            url = f"http://{HOST}:{ports.witness}"
+            parts.append(table("[[witness]]", {"url": url, "vkey_file": "gateway/keys/witness.vkey"}))
+        self.config.write_text("\n".join(parts), encoding="utf-8")
+
+    def _channels(self, number: int) -> list[dict]:
+        found = []
+        tables = {channel["symbol"]: channel for channel in self.scene.channels(self.devices[number])}
+        for one in self.quantities(number):
+            source = {"device": self.devices[number], "quantity": one.id}
+            more = dict(self.scenario.station.channels.get(one.channel, {}))
+            found.append(tables[one.channel] | {"symbol": one.symbol, "source": source} | more)
+        return found
+
+
+def symbol_of(channel: str, number: int) -> str:
+    """What the gateway calls a channel of station `number`."""
+    return channel if number == 0 else f"{channel}_{number + 1}"

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from tests.promises.counted import counted
 from tests.protocol.test_runtimes import ROOT, interpreter
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
@@ -43,6 +44,7 @@ def test_no_broken_answer_becomes_a_reading(kind):
     assert found["readings"] >= 3 * found["kinds"]["good"] * 0.9
     assert found["bad_replies"] > found["answers"] / 4 and len(found["kinds"]) == KINDS_BUS[kind]
     assert found["answers"] >= (INPUTS if LONG else 1000)
+    counted("inputs", found["answers"])
 
 
 @pytest.mark.timeout(2 * SECONDS + 100)
@@ -53,6 +55,7 @@ def test_no_broken_frame_moves_anything():
     assert found["bad_frames"] > found["frames"] / 4 and found["noise"] > found["frames"] / 8
     assert found["ignored"] > found["frames"] / 16 and len(found["kinds"]) == KINDS_LINK
     assert found["frames"] >= (INPUTS if LONG else 1000)
+    counted("inputs", found["frames"])
 
 
 def test_control_without_the_check_sum_a_broken_answer_is_a_reading():

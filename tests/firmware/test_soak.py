@@ -12,6 +12,7 @@ import pytest
 from simulator.stepped import HOUR, SECOND
 from simulator.stepped_line import BAD_BUS
 from tests.firmware.stepped_rig import Rig, compiled, hourly
+from tests.promises.counted import counted
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 HOURS = 72 if LONG else 12
@@ -70,6 +71,7 @@ def test_days_of_a_station_that_is_treated_badly(tmp_path, code):
         account(rig, last)
         assert rig.downs > 20 and all(rig.line.hurt.values())
         assert rig.gateway.readings > 3600 * HOURS * 12 / 10 / 2  # more than half of all came as readings
+    counted("hours", HOURS)
     print(f"\n{HOURS} h: {last['emitted']} records, {last['discarded']} discarded, {rig.downs} outages,"
           f" {rig.line.requests} requests, {sum(rig.line.hurt.values())} bad answers,"
           f" heap by hour {hourly(rig.world.heaps)}, {rig.world.cpu_s:.0f} s of CPU")  # fmt: skip

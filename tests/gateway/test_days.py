@@ -26,6 +26,7 @@ from protocol import quality as q
 from protocol.messages import Readings
 from protocol.reading import bits_float, float_bits
 from tests.gateway import test_checks
+from tests.promises.counted import counted
 
 LONG = bool(os.environ.get("QUANTRAC_LONG"))
 DAYS_EACH = 4
@@ -305,6 +306,7 @@ def test_days_equal_the_definitions(part, machine_zone):
     first = part if machine_zone == "UTC" else part + PARTS
     seeds = range(first, SEEDS, 2 * PARTS)
     assert sum(against_the_definitions(seed) for seed in seeds) > 0
+    counted("windows", len(seeds) * WINDOWS)
 
 
 @pytest.mark.parametrize(

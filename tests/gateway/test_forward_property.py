@@ -17,6 +17,7 @@ from gateway.forward import directory, ftp, sftp
 from tests.gateway.fault_schedule import KINDS, play
 from tests.gateway.forward_rig import Rig, run_rig
 from tests.gateway.wrong_forwarders import Hopeful, NewestFirst, RandomName
+from tests.promises.counted import counted
 
 SEEDS = int(os.environ.get("QUANTRAC_SEEDS", "200"))
 FILES = ["directory", "openssh", "ftp-vsftpd", "ftps-proftpd"]
@@ -53,6 +54,7 @@ def test_nothing_missing_nothing_twice_nothing_partial_oldest_first(kind, tmp_pa
     assert not wrong, wrong
     assert total["tries"] > total["windows"] > 0  # the faults did happen
     assert total["left"] == 0
+    counted("seeds", len(seeds))
 
 
 # Controls ---------------------------------------------------------------------------------------------------

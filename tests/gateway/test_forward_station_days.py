@@ -22,6 +22,7 @@ from gateway.forward.port import Confirmation, Document
 from gateway.forward.worker import Backoff, Worker
 from tests.gateway.forward_rig import MemoryOutbox, document
 from tests.gateway.jumping_loop import run
+from tests.promises.counted import counted
 
 DAYS = 1000 if os.environ.get("QUANTRAC_LONG") else 100
 RUN_DAYS = 10  # of one station
@@ -146,6 +147,8 @@ def test_a_backlog_is_through_soon_after_each_fault():
     faults = play(DAYS)
     print(dict(faults))
     assert set(faults) == set(KINDS)
+    counted("station-days", DAYS)
+    counted("faults", sum(faults.values()))
 
 
 def test_control_pauses_that_grow_for_ever_are_found():

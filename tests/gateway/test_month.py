@@ -21,6 +21,7 @@ from protocol.merkle import EvidenceError
 from protocol.messages import Readings
 from tests.gateway.evidence_rig import LENGTH_MS, Story
 from tests.gateway.month_rig import DAY_MS, FIRST, MARCH_DAYS, every_kind, live_through
+from tests.promises.counted import counted
 from tools.log.rebuild import rebuild
 
 DAYS = MARCH_DAYS if os.environ.get("QUANTRAC_LONG") else 3
@@ -56,6 +57,7 @@ def test_all_of_it_comes_out_again(story):
     assert found.documents == documents and files > found.windows // 2
     ((starts,),) = rows(story, "SELECT COUNT(DISTINCT start_ms) FROM window")
     assert found.windows == starts and found.revisions > 5 * DAYS
+    counted("days", DAYS)
     print(f"{DAYS} days: {found._asdict()}, {files} of the documents are files")  # with -s or -rP
 
 

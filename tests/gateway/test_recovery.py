@@ -36,6 +36,7 @@ from tests.gateway.intake_rig import (
     wire,
 )
 from tests.gateway.victim import DEVICES, documents
+from tests.promises.counted import counted
 
 KILLS = 200 if os.environ.get("QUANTRAC_LONG") else 10
 READY_S = 60.0
@@ -148,6 +149,7 @@ def test_killed_under_load_nothing_acknowledged_is_lost(tmp_path):
     assert [device.acked for device in devices] == [(1, total)] * 2
     assert set(held.records.values()) == {total}
     check_windows(path, total)
+    counted("kills", KILLS)
 
 
 def check_windows(path: Path, total: int) -> None:

@@ -20,6 +20,7 @@ import pytest
 from tests.power.journal_cuts import ROOT
 from tests.power.journal_story import Broken, Expected, Story, check_leaves, read
 from tests.power.rig import LONG
+from tests.promises.counted import counted
 
 pytestmark = pytest.mark.timeout(7000 if LONG else 600)
 
@@ -103,6 +104,7 @@ def test_killed_at_any_moment_it_holds_what_was_acknowledged(tmp_path, zygote, s
             except Broken as error:
                 raise AssertionError(f"seed {seed}, journal {journal}, kill {number}: {error}") from error
     assert acknowledged > 2 * KILLS
+    counted("kills", KILLS)
     print(f"seed {seed}: {KILLS} kills, {acknowledged} jobs acknowledged, all there")
 
 

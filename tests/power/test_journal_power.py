@@ -13,6 +13,7 @@ import pytest
 from tests.power import journal_cuts as cuts
 from tests.power.journal_story import Expected, Story, check_leaves, read
 from tests.power.rig import LONG
+from tests.promises.counted import counted
 
 pytestmark = pytest.mark.timeout(7000 if LONG else 600)
 
@@ -52,6 +53,7 @@ def test_whatever_a_cut_leaves_holds_what_was_acknowledged(tmp_path, seed):
         )
         twice += again.checked
     assert twice >= RECOVERIES * RECOVERY_STATES
+    counted("cuts", first.checked + twice)
     print(f"seed {seed}: {len(calls)} calls, {first.checked} distinct states checked, {twice} in recoveries")
 
 

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from tests.power.rig import LONG, cuts
+from tests.promises.counted import counted
 from tests.protocol.test_runtimes import micropython
 
 STORE = "tests.power.store_cuts"
@@ -20,6 +21,7 @@ GEOMETRIES = (("blocks=64", "size=4096"), ("blocks=24", "size=4096"), ("blocks=1
 def test_a_cut_at_every_operation(scenario):
     counts = cuts(STORE, scenario)
     assert counts["cuts"] == counts["operations"] > 200
+    counted("cuts", counts["cuts"])
 
 
 def test_a_cut_where_boots_move_and_the_flash_is_full():
@@ -31,6 +33,7 @@ def test_a_cut_where_boots_move_and_the_flash_is_full():
 def test_cuts_within_cuts(scenario):
     counts = cuts(STORE, scenario, "nested", *(() if LONG else ("every=50",)), seconds=3000 if LONG else 110)
     assert counts["nested"] > (5000 if LONG else 100)
+    counted("nested cuts", counts["nested"])
 
 
 test_cuts_within_cuts = pytest.mark.timeout(3600 if LONG else 120)(test_cuts_within_cuts)

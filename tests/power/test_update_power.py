@@ -4,6 +4,7 @@ import pytest
 
 from tests.firmware import update_rig as keys
 from tests.power import rig
+from tests.promises.counted import counted
 from tools.station import package
 
 SCENARIOS = ("install", "confirm", "revert", "configure")
@@ -44,6 +45,8 @@ def run(folder, scenario, geometry, nested=False, broken=()):
 def test_after_a_cut_at_every_operation_one_whole_firmware_runs(folder, scenario, geometry, capsys):
     counts = run(folder, scenario, geometry)
     assert counts["cuts"] == counts["operations"] >= 15
+    counted("cuts", counts["cuts"])
+    counted("geometries", int(scenario == SCENARIOS[0]))  # of one scenario: all take the same
     with capsys.disabled():
         print(f"\n{scenario}, {geometry}: {counts['cuts']} cuts", end="")
 

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from protocol.gateway_session import GatewaySession
 from protocol.session import DeviceSession, span
+from tests.promises.counted import counted
 from tests.protocol._store import Store
 from tests.protocol._world import ACK_TIMEOUT_MS, World
 
@@ -201,6 +202,7 @@ def first_failure(parts, runs):
 def test_seeded_runs():
     assert first_failure({}, 1000) is None
     assert first_failure({"capacity": 7}, 500) is None
+    counted("session runs", 1500)
 
 
 @pytest.mark.parametrize("name", CONTROLS)

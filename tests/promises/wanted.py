@@ -1,0 +1,17 @@
+"""The counts of the long run: promise -> what -> how many. Fewer reached is a failure of the run.
+
+They are the design's, with one exception, which the README explains: (4) it asks for 100,000,000 inputs.
+"""
+
+WANTED: dict[int, dict[str, int]] = {
+    1: {"cuts": 1_000_000, "kills": 10_000},
+    3: {"seeds": 5_000},
+    4: {"inputs": 10_000_000},
+    5: {"entries": 1_000},
+    6: {"windows": 2_000_000},
+    7: {"jumps": 20_000},
+    8: {"station-days": 1_000},
+    10: {"geometries": 4},
+    11: {"vectors": 100_000},
+    12: {"days": 365},
+}

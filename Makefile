@@ -10,11 +10,6 @@ STUBS := unix rp2-rpi-pico-w rp2-rpi-pico2-w esp32
 # Many tests wait for a clock or a server: one more of them than there are cores.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 ARGS ?=
-PROMISES := tests/protocol/test_session_machine.py tests/gateway/test_recovery.py tests/gateway/test_forward_property.py tests/gateway/test_forward_silence.py \
-	tests/gateway/test_forward_contract.py tests/gateway/test_forward_station_days.py \
-	tests/gateway/test_windows.py tests/gateway/test_days.py tests/gateway/test_verify_random.py tests/gateway/test_month.py tests/gateway/test_line_hostile.py tests/firmware/test_bad_bus.py \
-	tests/firmware/test_soak.py tests/firmware/test_fuzz.py tests/firmware/test_safe_mode.py tests/firmware/test_update.py \
-	tests/power tests/system
 
 .PHONY: demo test lint bench promises station pico servers clean constraints
 
@@ -36,9 +31,8 @@ lint: .venv/.installed-test .venv/.stubs                   ## formatting, types,
 bench: .venv/.installed .venv-micropython/.installed       ## the figures, one JSON object each
 	@$(BIN)/quantrac bench --json $(ARGS)
 
-promises: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## the long reliability run
-	QUANTRAC_LONG=1 QUANTRAC_SEEDS=5000 QUANTRAC_EXAMPLES=20000 \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(PROMISES) $(ARGS)
+promises: .venv/.installed-test .venv-micropython/.installed .node/.installed servers   ## the long reliability run: every promise at its long count, a table
+	$(BIN)/python -m tests.promises $(ARGS)
 
 station: .venv/.installed-station .venv-micropython/.installed   ## what a technician's laptop needs: .venv/bin/quantrac station
 	@$(BIN)/quantrac station --help

@@ -17,17 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.promises import table
-from tests.promises.rows import ROOT, TABLE, Row, TableError, Tests, chosen, files, parse, tests_of
+from tests.promises.rows import ROOT, TABLE, Named, Row, TableError, chosen, files, named_by, parse
 from tests.promises.state import Of, OtherRun, State, code
 from tests.promises.wanted import WANTED
 
+OURS = ROOT
+"""Where these modules are, whatever tree is tried."""
 KEPT = ROOT / "build" / "promises"
 LONG = {"QUANTRAC_LONG": "1", "QUANTRAC_SEEDS": "5000", "QUANTRAC_EXAMPLES": "20000"}
-ONCE_MORE = (
-    *("--reruns", "1", "--only-rerun", "^TimeoutError", "--only-rerun", "never came true"),
-    *("--only-rerun", "^Failed: Timeout"),
-)
-"""As `make test`: what waited in vain on a busy machine is tried once more, a wrong value never is."""
 TEST_S_MAX = 7200
 END_S = 60.0
 """How long pytest may take to end when it is told to; then its processes are killed."""
@@ -39,7 +36,7 @@ def pytest(words: list[str], log: Path, **environment: str) -> subprocess.Popen:
         return subprocess.Popen(
             argv,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(OURS), **environment},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -74,12 +71,12 @@ def ended(process: subprocess.Popen) -> None:
 
 
 class Run:
-    def __init__(self, rows: dict[Row, Tests], state: State, folder: Path):
+    def __init__(self, rows: dict[Row, Named], state: State, folder: Path):
         self.rows, self.state, self.folder = rows, state, folder
         self._told: set[Row] = set()
 
     def missing(self) -> list[str]:
-        """Tests to run, row by row, each once."""
+        """Named to run, row by row, each once."""
         every = dict.fromkeys(test for tests in self.rows.values() for test in tests.all)
         return [test for test in every if not self.state.done(test)]
 
@@ -94,7 +91,7 @@ class Run:
         only = self.folder / "only.json"
         only.write_text(json.dumps(todo), encoding="utf-8")
         words = [
-            *("-n", str(workers), "--dist", "loadgroup", "--timeout", str(TEST_S_MAX), *ONCE_MORE),
+            *("-n", str(workers), "--dist", "loadgroup", "--timeout", str(TEST_S_MAX)),
             *("-p", "no:cacheprovider", f"--hypothesis-seed={self.state.of.seed}"),
             *dict.fromkeys(test.split("::")[0] for test in todo),
         ]
@@ -146,14 +143,13 @@ def run(given: argparse.Namespace) -> int:
     state = State(KEPT / f"{counts}.jsonl", Of(commit, changed, counts, given.seed), given.resume)
     state.mend()
     every = collected(files(rows), KEPT, environment)
-    one = Run({row: tests_of(row, every) for row in rows}, state, KEPT)
+    one = Run({row: named_by(row, every) for row in rows}, state, KEPT)
     in_time = one.go(environment, given.workers, started + 60 * given.minutes_max)
     lines = one.lines()
     reached = [] if given.short else table.reached(one.rows, state.results, WANTED)
-    retried = sum(result.tries > 1 for result in state.results.values())
-    minutes = (time.monotonic() - started) / 60
+    state.add_minutes((time.monotonic() - started) / 60)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(table.markdown(lines, reached, state.of, began, minutes, retried), encoding="utf-8")
+    given.out.write_text(table.markdown(lines, reached, state.of, began, state.minutes), encoding="utf-8")
     print(f"{sum(line.holds for line in lines)} of {len(lines)} rows hold; the table is {given.out}")
     short = [f"{what} of promise {number}" for number, what, asked, have in reached if have < asked]
     if not in_time:

@@ -31,7 +31,7 @@ class Row(NamedTuple):
     """The last column says something, a test or how the tests themselves are one."""
 
 
-class Tests(NamedTuple):
+class Named(NamedTuple):
     """Node ids of a row."""
 
     all: tuple[str, ...]
@@ -80,7 +80,7 @@ def function_of(test: str) -> str:
     return test.split("::")[-1].split("[")[0]
 
 
-def tests_of(row: Row, collected: list[str]) -> Tests:
+def named_by(row: Row, collected: list[str]) -> Named:
     """Of what pytest found, in its order: what the row names. A name without a test is a TableError."""
 
     def matching(name: str) -> list[str]:
@@ -97,4 +97,4 @@ def tests_of(row: Row, collected: list[str]) -> Tests:
     everything = dict.fromkeys(test for name in row.named for test in matching(name))
     controls = {test for name in row.controls for test in matching(name)}
     controls |= {test for test in everything if "control" in function_of(test)}
-    return Tests(tuple(everything), frozenset(controls))
+    return Named(tuple(everything), frozenset(controls))

@@ -35,7 +35,6 @@ class Result(NamedTuple):
     seconds: float
     counted: dict[str, int]
     why: str
-    tries: int
 
 
 def git(*words: str) -> bytes:
@@ -97,18 +96,13 @@ class State:
 
     def _take(self, said: dict) -> None:
         before = self.results.get(said["test"])
-        tries = before.tries if before else 1
-        if before and before.outcome == "rerun":
-            tries += 1
-        elif before and before.outcome == "failed":
-            return
-        self.results[said["test"]] = Result(
-            said["outcome"], said["seconds"], said["counted"], said["why"], tries
-        )
+        if before is None or before.outcome != "failed":
+            self.results[said["test"]] = Result(
+                said["outcome"], said["seconds"], said["counted"], said["why"]
+            )
 
     def done(self, test: str) -> bool:
-        result = self.results.get(test)
-        return result is not None and result.outcome != "rerun"
+        return test in self.results
 
     def mend(self) -> None:
         """Before lines are appended: a line that a kill cut short goes, and failures are tried again."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.promises.rows import Row, Tests
+from tests.promises.rows import Named, Row
 from tests.promises.state import Of, Result
 
 
@@ -25,9 +25,9 @@ class Line(NamedTuple):
     counts: Counter[str]
     seconds: float
     failed: tuple[tuple[str, str], ...]
-    """Tests and why."""
+    """Named and why."""
     open: int
-    """Tests without a result."""
+    """Named without a result."""
 
     @property
     def holds(self) -> bool:
@@ -42,7 +42,7 @@ class Line(NamedTuple):
         return "holds" if self.row.has_control else "**no control**"
 
 
-def line_of(row: Row, tests: Tests, results: Mapping[str, Result]) -> Line:
+def line_of(row: Row, tests: Named, results: Mapping[str, Result]) -> Line:
     found = {test: results[test] for test in tests.all if test in results}
     passed = {test for test, result in found.items() if result.outcome == "passed"}
     failed = {test: result.why for test, result in found.items() if result.outcome in ("failed", "skipped")}
@@ -63,7 +63,7 @@ def line_of(row: Row, tests: Tests, results: Mapping[str, Result]) -> Line:
 
 
 def reached(
-    rows: Mapping[Row, Tests], results: Mapping[str, Result], wanted: Mapping[int, Mapping[str, int]]
+    rows: Mapping[Row, Named], results: Mapping[str, Result], wanted: Mapping[int, Mapping[str, int]]
 ) -> list[tuple[int, str, int, int]]:
     """(promise, what, asked for, reached) of the promises among these rows; a test counts once for each."""
     found = []
@@ -98,7 +98,6 @@ def markdown(
     of: Of,
     began: datetime,
     minutes: float,
-    retried: int,
 ) -> str:
     every = sum(line.tests for line in lines), sum(line.passed for line in lines)
     controls = sum(line.controls for line in lines), sum(line.caught for line in lines)
@@ -114,8 +113,7 @@ def markdown(
         f"- {machine()}",
         f"- seed {of.seed} for what Hypothesis chooses; all other seeds stand in the tests",
         f"- {sum(line.holds for line in lines)} of {len(lines)} rows hold: {every[1]} of {every[0]} tests,"
-        f" {controls[1]} of {controls[0]} controls caught (a test that two rows name counts in both);"
-        f" {retried} tests waited in vain once and were tried again",
+        f" {controls[1]} of {controls[0]} controls caught (a test that two rows name counts in both)",
         "",
     ]
     if counts:

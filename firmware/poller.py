@@ -134,7 +134,8 @@ class Poller:
             if question is not None:
                 unit = self._units.get(question[0], self._others)
                 if self._rested(unit):
-                    question.extend(await self._ask(unit, *question, unit.gap_ms))
+                    number, pdu, timeout_ms = question
+                    question.extend(await self._ask(unit, number, pdu, timeout_ms, unit.gap_ms))
                     self._question = None
             entry = self._choose()
             if entry is None:

@@ -1,7 +1,7 @@
 """The configuration's classes where configurations are only carried, not made: without pydantic.
 
-Checking a configuration takes a quarter of the memory of a gateway, and is over in its first second. So the
-one that runs has it checked by a process of its own (config_apart.py), and gets the finished objects. Their
+Checking a configuration takes memory that is needed in the first second only (decisions/0022). So the gateway
+that runs has it checked by a process of its own (config_apart.py), and gets the finished objects. Their
 classes are those of config_model.py in both; what they are made of differs, and config_base.py chooses it.
 
 Rule 1: here no configuration can be made of a table, and none is changed: whoever tries gets a TypeError.

@@ -97,6 +97,13 @@ class NoAnswer(CommandError):
     who = "whoever commanded"
 
 
+class CertificateError(GatewayError):
+    """The page has no certificate that it could use; a sentence."""
+
+    retry = "no"
+    who = "administrator"
+
+
 class DestinationError(GatewayError):
     """A document did not reach its destination (a checkpoint its witness), or it is not known that it did."""
 

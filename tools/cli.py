@@ -1,7 +1,7 @@
 """The `quantrac` command. All its verbs are in commands.py, but for the one that runs for years.
 
 Rule 1: `gateway run CONFIG` is understood here, by itself: what reads a command line of many verbs, and its
-        help, would stay in the memory of the gateway, a sixth of it. All other lines go to commands.py.
+        help, would stay in the gateway's memory (gateway/decisions/0022). All other lines go to commands.py.
 """
 
 from __future__ import annotations

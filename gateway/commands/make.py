@@ -64,11 +64,10 @@ def commands_of(
     sampler: Sampler | None,
     resend: Resend,
     status: Callable[[], dict[str, Any]],
-) -> Commands | None:
-    """None where nobody's key is pinned."""
+) -> Commands:
+    """Of a configuration that pins a key (as_configured.py looks)."""
     settings, station = config.department, config.station
-    if settings.key_file is None:
-        return None
+    assert settings.key_file is not None
     name = origin(station.province, station.facility, station.code)
     desk = Desk(
         name,

@@ -1,4 +1,4 @@
-"""The sampler of a configuration, and what a person asks of it."""
+"""The sampler of a configuration that has one (as_configured.py looks), and what a person asks of it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ def sampler_of(
     lines: Mapping[str, Line],
     moment: Callable[[], tuple[int, int]],
     value: Callable[[str], tuple[float | None, int]],
-) -> Sampler | None:
-    """None where there is none."""
+) -> Sampler:
+    """Of a configuration that has one."""
     settings = config.sampler
-    if not settings.exists:
-        return None
     closed = None
     if settings.feedback_channel is not None:
         closed = channel_of(value, settings.feedback_channel, q.OK)
@@ -50,10 +48,8 @@ def _values(intake: Intake, symbols: Sequence[str]) -> list[list[Any]]:
     return [[symbol, one.value, one.quality, one.time_ms] for symbol, one in found if one is not None]
 
 
-async def by_hand(sampler: Sampler | None, order: Order) -> Answer:
+async def by_hand(sampler: Sampler, order: Order) -> Answer:
     """What a person asks (requests.SAMPLE). CommandError, JournalError: sentences of why not."""
-    if sampler is None:
-        return Answer("No sampler is configured: see [sampler].", ok=False)
     if not order.bottles:
         return Answer(await sampler.emptied(order.who, order.reason))
     await sampler.begin(Asked(order.bottles, order.reason or REASON_BY_HAND, order.who))

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.errors import GatewayError
+from gateway.errors import CertificateError
 from gateway.journal.durable import make_folder, replace
 
 CERT, KEY = "page.crt", "page.key"
@@ -36,13 +36,6 @@ NAMES_MAX = 50
 _USABLE = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 Name = x509.DNSName | x509.IPAddress
-
-
-class CertificateError(GatewayError):
-    """The page has no certificate that it could use; a sentence."""
-
-    retry = "no"
-    who = "administrator"
 
 
 class Certificate(NamedTuple):

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.errors import GatewayError
+from gateway.errors import CertificateError
 from gateway.logs import get_logger
 from gateway.people.accounts import People
 from gateway.people.logins import Logins
@@ -92,7 +92,7 @@ class Server:
                 await self._read_files()
                 await self._serve()
                 return
-            except GatewayError as error:  # a CertificateError
+            except CertificateError as error:
                 log.error("the page has no certificate", reason=str(error), retry_s=RETRY_S)
             except SystemExit:  # uvicorn's way to say that it cannot bind
                 log.warning(

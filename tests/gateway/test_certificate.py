@@ -13,9 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway import page_door
+from gateway.errors import CertificateError
 from gateway.web import certificate as module
 from gateway.web import server
-from gateway.web.certificate import CertificateError, ensured, given, names_of
+from gateway.web.certificate import ensured, given, names_of
 from gateway.web.door import Settings
 from tests.gateway.app_rig import until
 from tests.gateway.door_rig import EVERY_ROLE as EVERYBODY_IN

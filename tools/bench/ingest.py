@@ -14,13 +14,14 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from simulator.device_load import ROWS, LoadDevice, quantity, run_all
 from tools.bench.measure import cost_of, machine
 from tools.demo.audit import count_journal
-from tools.demo.site import HOST, free_port, table
+from tools.demo.site import HOST, free_port, secret, table
 from tools.gateway_process import GatewayProcess
 from tools.people import Failure
 
@@ -93,18 +94,29 @@ def _checkpoints(path: Path) -> int:
         return journal.execute("SELECT COUNT(*) FROM checkpoint").fetchone()[0]
 
 
-def write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> Path:
+def write_config(
+    path: Path,
+    keys: Mapping[str, bytes],
+    ports: Mapping[str, int],
+    channels: int = ROWS,
+    gateway: Mapping[str, Any] = {},
+    more: Sequence[str] = (),
+) -> Path:
+    """A gateway's configuration in the folder `path`, with the keys of its devices: so many channels of each.
+
+    `gateway`: further settings of it; `more`: further tables.
+    """
+    web = {"host": HOST, "port": free_port()}
     parts = [
         table(
             "[station]",
             {"province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater"},
         ),
-        table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": free_port()}}),
+        table("[gateway]", {"state_dir": "gateway", "web": web, **gateway}),
     ]
     for device, key in keys.items():
         file = path / f"{device}.link"
-        file.touch(mode=0o600)
-        file.write_text(key.hex() + "\n")
+        secret(file, key.hex())
         link = f"tcp-listen://{HOST}:{ports[device]}"
         parts.append(table("[[device]]", {"id": device, "link": link, "key_file": file.name}))
         parts += [
@@ -112,8 +124,8 @@ def write_config(path: Path, keys: dict[str, bytes], ports: dict[str, int]) -> P
                 "symbol": f"{device}/{quantity(i)}", "unit": "mg/l",
                 "source": {"device": device, "quantity": quantity(i)},
             })
-            for i in range(ROWS)
+            for i in range(channels)
         ]  # fmt: skip
     config = path / "config.toml"
-    config.write_text("\n".join(parts), encoding="utf-8")
+    config.write_text("\n".join([*parts, *more]), encoding="utf-8")
     return config

@@ -23,14 +23,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from simulator.device_load import POLL_MS, ROWS, LoadDevice, quantity
+from simulator.device_load import POLL_MS, ROWS, LoadDevice
 from simulator.modbus_load import serve
 from simulator.receivers import SftpReceiver
 from simulator.witness_server import WitnessProcess
 from tools.bench.broker import running_broker
+from tools.bench.ingest import write_config
 from tools.bench.measure import cost_of
 from tools.bench.poll import modbus_config
-from tools.demo.site import HOST, SFTP_USER, free_port, table
+from tools.demo.site import HOST, SFTP_USER, free_port, secret, table
 from tools.gateway_process import GatewayProcess
 
 DEVICE = "st-01"
@@ -52,25 +53,9 @@ async def _device(seconds: float) -> dict[str, Any]:
     key, link = secrets.token_bytes(32), free_port()
     device = LoadDevice(DEVICE, key, link, 0)
     async with _folder() as path, _department(path) as department:
-        _secret(path / "st-01.link", key.hex())
-        channels = [
-            table("[[channel]]", {
-                "symbol": f"C{i}", "unit": "mg/l", "source": {"device": DEVICE, "quantity": quantity(i)},
-            })
-            for i in range(ROWS)
-        ]  # fmt: skip
         web = free_port()
-        config = path / "config.toml"
-        config.write_text("\n".join([
-            table("[station]", {
-                "province": "LCa", "facility": "LOAD", "code": "NUO001", "name": "load", "kind": "wastewater",
-            }),
-            table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": web}}),
-            table("[[device]]", {
-                "id": DEVICE, "link": f"tcp-listen://{HOST}:{link}", "key_file": "st-01.link",
-            }),
-            *channels, department,
-        ]), encoding="utf-8")  # fmt: skip
+        gateway = {"web": {"host": HOST, "port": web}}
+        config = write_config(path, {DEVICE: key}, {DEVICE: link}, gateway=gateway, more=[department])
         load = lambda: asyncio.to_thread(device.run_live, SETTLE_S + seconds)  # noqa: E731
         return {**await _measured(path, config, web, seconds, load), "frames": device.acknowledged}
 
@@ -137,9 +122,9 @@ async def _department(path: Path) -> AsyncIterator[str]:
     await sftp.start()
     await witness.start()
     try:
-        _secret(path / "password", password)
-        _secret(path / "host.pub", sftp.public_line)
-        _secret(path / "witness.vkey", witness.vkey)
+        secret(path / "password", password)
+        secret(path / "host.pub", sftp.public_line)
+        secret(path / "witness.vkey", witness.vkey)
         with running_broker(path) as (_, mqtt):
             yield "\n".join([
                 table("[[destination]]", {
@@ -154,8 +139,3 @@ async def _department(path: Path) -> AsyncIterator[str]:
     finally:
         await witness.stop()
         await sftp.stop()
-
-
-def _secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text + "\n", encoding="utf-8")

@@ -131,8 +131,8 @@ def open_site(directory: Path, scene: Scene) -> Site:
     for folder in (site.keys, site.device, site.run, site.province, site.messages.parent):
         folder.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps({"station": scene.kind}) + "\n", encoding="utf-8")
-    _secret(site.keys / f"{DEVICE_ID}.link", secrets.token_hex(32))
-    _secret(site.keys / "province.password", secrets.token_urlsafe(18))
+    secret(site.keys / f"{DEVICE_ID}.link", secrets.token_hex(32))
+    secret(site.keys / "province.password", secrets.token_urlsafe(18))
     return site
 
 
@@ -169,7 +169,7 @@ def occupied(site: Site) -> Iterator[None]:
         yield
 
 
-def _secret(path: Path, text: str) -> None:
+def secret(path: Path, text: str) -> None:
     """Write a secret once, readable by its owner alone."""
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

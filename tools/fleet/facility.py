@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulator.device_load import HOLD_MS, quantity
+from simulator.device_load import HOLD_MS
 from simulator.fleet import Fleet
+from tools.bench.ingest import write_config
 from tools.bench.measure import cost_of, machine, written_by
-from tools.demo.site import HOST, free_port, table
+from tools.demo.site import HOST, table
 from tools.fleet.ledger import count
 from tools.gateway_process import GatewayProcess
 from tools.people import Failure
@@ -153,35 +154,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def _configuration(path: Path, options: FacilityOptions, devices: list[tuple[str, bytes, int]]) -> Path:
-    station = {
-        "province": "LCa",
-        "facility": "FLEET",
-        "code": "NUO001",
-        "name": "fleet",
-        "kind": "wastewater",
-    }
-    gateway = {"state_dir": "gateway", "window_minutes": 1, "web": {"host": HOST, "port": free_port()}}
-    parts = [table("[station]", station), table("[gateway]", gateway)]
-    for name, key, port in devices:
-        file = path / f"{name}.link"
-        file.touch(mode=0o600)
-        file.write_text(key.hex() + "\n")
-        link = f"tcp-listen://{HOST}:{port}"
-        parts.append(table("[[device]]", {"id": name, "link": link, "key_file": file.name}))
-        parts += [
-            table("[[channel]]", {
-                "symbol": f"{name}/{quantity(i)}", "unit": "mg/l",
-                "source": {"device": name, "quantity": quantity(i)},
-            })
-            for i in range(options.channels)
-        ]  # fmt: skip
     (path / "province").mkdir()
-    parts.append(
-        table(
-            "[[destination]]",
-            {"id": "province", "kind": "directory", "path": "province", "send": ["windows"]},
-        )
+    kept = {"id": "province", "kind": "directory", "path": "province", "send": ["windows"]}
+    return write_config(
+        path,
+        {name: key for name, key, _ in devices},
+        {name: port for name, _, port in devices},
+        options.channels,
+        {"window_minutes": 1},
+        [table("[[destination]]", kept)],
     )
-    config = path / "config.toml"
-    config.write_text("\n".join(parts), encoding="utf-8")
-    return config

@@ -24,8 +24,8 @@ from protocol.reading import float_bits
 from protocol.session import LIVE, DeviceSession
 from simulator.ledger import Ledger
 from simulator.plant import Plant
+from tools.demo.site import HOST
 
-HOST = "127.0.0.1"
 STEP_MS = 2000
 NAP_S = 2.0
 """How often the session's own clocks (repetition, time-out) are looked at."""
@@ -168,10 +168,6 @@ class LightDevice:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self.flash.begin(self.flash.boot + 1)
-
-    @property
-    def powered(self) -> bool:
-        return bool(self._tasks)
 
     # ---- measuring
 

@@ -7,17 +7,18 @@ witness/           what the witness remembers         gateway.log   what the gat
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from simulator.scenario import Scenario
 from simulator.scene import Scene, load_scene
-from tools.demo.site import table
+from tools.demo.site import HOST, secret, table
 from tools.people import UsageError
-from tools.scenario.devices import HOST, Quantity
+from tools.scenario.devices import Quantity
 
+PROVINCE, NATIONAL = "province", "national"
+"""The destinations."""
 USER, PASSWORD = "station", "right"
 LAYOUT = "{station}/{yyyy}/{MM}/{dd}"
 WITNESS_NAME = "witness.quantrac.example/scenario"
@@ -56,16 +57,12 @@ class Site:
         self.witness = self.dir / "witness"
         self.log = self.dir / "gateway.log"
         self.host_key = self.dir / "province.key"
-        (self.state_dir / "keys").mkdir(parents=True)
+        self.keys_dir = self.state_dir / "keys"
+        self.keys_dir.mkdir(parents=True)
         for device, key in self.keys.items():
-            self._secret(f"{device}.link", key.hex())
-        self._secret("province.password", PASSWORD)
-        self._secret("national.password", PASSWORD)
-
-    def _secret(self, name: str, text: str) -> None:
-        path = self.state_dir / "keys" / name
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text + "\n")
+            secret(self.keys_dir / f"{device}.link", key.hex())
+        secret(self.keys_dir / "province.password", PASSWORD)
+        secret(self.keys_dir / "national.password", PASSWORD)
 
     def quantities(self, number: int) -> list[Quantity]:
         """What device `number` measures: all that the scene has, whoever reads it there."""
@@ -82,7 +79,7 @@ class Site:
     def write_config(self, ports: Ports, host_key: str, witness_vkey: str = "") -> None:
         """config.toml, and the public keys that it names."""
         station = self.scenario.station
-        (self.state_dir / "keys" / "province.hostkey").write_text(host_key + "\n", encoding="ascii")
+        (self.keys_dir / "province.hostkey").write_text(host_key + "\n", encoding="ascii")
         parts = [
             table("[station]", {
                 "province": "LCa", "facility": "DEMO", "code": self.scene.code, "name": self.scene.name,
@@ -98,7 +95,7 @@ class Site:
             ),
             *(table("[[channel]]", one) for n in range(len(self.devices)) for one in self._channels(n)),
             table("[[destination]]", {
-                "id": "province", "kind": "sftp", "host": HOST, "port": ports.province, "user": USER,
+                "id": PROVINCE, "kind": "sftp", "host": HOST, "port": ports.province, "user": USER,
                 "password_file": "gateway/keys/province.password",
                 "host_key_file": "gateway/keys/province.hostkey",
                 "layout": LAYOUT, "send": ["windows"], "keepalive_s": SFTP_KEEPALIVE_S,
@@ -106,12 +103,12 @@ class Site:
         ]  # fmt: skip
         if station.national:
             parts.append(table("[[destination]]", {
-                "id": "national", "kind": "mqtt", "host": HOST, "port": ports.national, "user": USER,
+                "id": NATIONAL, "kind": "mqtt", "host": HOST, "port": ports.national, "user": USER,
                 "password_file": "gateway/keys/national.password", "send": ["windows"],
                 "version": "3.1.1", "keepalive_s": KEEPALIVE_S,
             }))  # fmt: skip
         if station.witness:
-            (self.state_dir / "keys" / "witness.vkey").write_text(witness_vkey + "\n", encoding="utf-8")
+            (self.keys_dir / "witness.vkey").write_text(witness_vkey + "\n", encoding="utf-8")
             url = f"http://{HOST}:{ports.witness}"
             parts.append(table("[[witness]]", {"url": url, "vkey_file": "gateway/keys/witness.vkey"}))
         self.config.write_text("\n".join(parts), encoding="utf-8")

@@ -30,10 +30,10 @@ from simulator.receivers import MqttReceiver, SftpReceiver
 from simulator.scenario import Scenario
 from simulator.witness import Witness
 from simulator.witness_server import WitnessServer
-from tools.demo.site import free_port
-from tools.scenario.devices import HOST, LightDevice
+from tools.demo.site import HOST, free_port
+from tools.scenario.devices import LightDevice
 from tools.scenario.disk import Disk
-from tools.scenario.site import PASSWORD, USER, WITNESS_NAME, Ports, Site
+from tools.scenario.site import NATIONAL, PASSWORD, PROVINCE, USER, WITNESS_NAME, Ports, Site
 from tools.scenario.stepped import SteppedJournal
 from tools.scenario.virtual import BEGIN_S, Part, VirtualLoop, bury
 
@@ -48,7 +48,8 @@ TURNS_MAX = 60
 """Turns of the loop between the beginning of an upload and a kill, at the most."""
 KILL_WAIT_S = 400.0
 """How long a kill waits for something to break off: a window closes every 300 s."""
-LINK, PROVINCE, NATIONAL, WITNESS = "link", "province", "national", "witness"
+LINK, WITNESS = "link", "witness"
+"""Wires, beside those to the destinations."""
 
 
 class WorldClock(Clock):

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import paho.mqtt.client as paho
@@ -23,6 +24,7 @@ from tools.demo.site import HOST, free_port
 from tools.people import Failure
 
 START_S_MAX = 10.0
+SUBSCRIBED_S_MAX = 20.0
 TOPIC = "quantrac/#"
 
 
@@ -87,6 +89,33 @@ def _own(port: int) -> Iterator[None]:
         loop.close()
 
 
+def subscribed(
+    port: int,
+    client_id: str,
+    topics: Sequence[str],
+    heard: Callable[[paho.Client, Any, paho.MQTTMessage], None],
+    kept: bool = True,
+) -> paho.Client:
+    """A client that has subscribed with QoS 1, and does so again when the broker has been away; `kept`: in a
+    session that the broker keeps meanwhile. Failure when it lets nobody subscribe.
+    """
+    ready = threading.Event()
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not kept)
+
+    def connected(*_: object) -> None:
+        client.subscribe([(topic, 1) for topic in topics])
+
+    client.reconnect_delay_set(1, 1)
+    client.on_connect = connected
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = heard
+    client.connect(HOST, port)
+    client.loop_start()
+    if not ready.wait(SUBSCRIBED_S_MAX):
+        raise Failure("The broker did not let us subscribe.")
+    return client
+
+
 class _Message(msgspec.Struct):
     id: str
     rows: list[tuple[str, int, float | None, str]]
@@ -102,20 +131,7 @@ class Subscriber:
         self._seen: set[str] = set()
         self._decode = msgspec.json.Decoder(_Message).decode
         self._symbols = {f"I{i}Q{q}": (i, q) for i in range(256) for q in range(quantities)}
-        subscribed = threading.Event()
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench", clean_session=False)
-
-        def connected(*_: object) -> None:
-            client.subscribe(TOPIC, qos=1)
-
-        client.on_connect = connected
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.on_message = self._message
-        client.connect(HOST, port)
-        client.loop_start()
-        if not subscribed.wait(START_S_MAX):
-            raise Failure("The broker did not let us subscribe.")
-        self._client = client
+        self._client = subscribed(port, "bench", [TOPIC], self._message)
 
     def _message(self, client: object, data: object, received: paho.MQTTMessage) -> None:
         message = self._decode(received.payload)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.forward.port import Document
-from tools.demo.site import HOST
+from tools.bench.broker import TOPIC, subscribed
 from tools.fleet.light_gateway import LightGateway
-from tools.people import Failure
-
-SUBSCRIBED_S_MAX = 20.0
 
 
 class _Named(msgspec.Struct):
@@ -28,23 +22,12 @@ class _Named(msgspec.Struct):
 class Listener:
     """A subscriber of the department: counts every message by its id and the digest of its bytes."""
 
-    def __init__(self, port: int, topic: str = "quantrac/#"):
+    def __init__(self, port: int, topic: str = TOPIC):
         self.seen: Counter[tuple[str, bytes]] = Counter()
         self._decode = msgspec.json.Decoder(_Named).decode
-        subscribed = threading.Event()
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="department", clean_session=False)
-
-        def connected(*_: object) -> None:
-            client.subscribe(topic, qos=1)
-
-        client.on_connect = connected
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.on_message = lambda _, __, message: self._take(bytes(message.payload))
-        client.connect(HOST, port)
-        client.loop_start()
-        self._client = client
-        if not subscribed.wait(SUBSCRIBED_S_MAX):
-            raise Failure("The broker did not let us subscribe.")
+        self._client = subscribed(
+            port, "department", [topic], lambda _, __, message: self._take(bytes(message.payload))
+        )
 
     def _take(self, payload: bytes) -> None:
         try:

@@ -22,20 +22,14 @@ from typing import Any, NamedTuple
 
 from tests.bench.peers import floors, thingsboard, turns
 from tests.bench.peers.gateways import ROOT, Quantrac
-from tests.bench.peers.report import write
+from tests.bench.peers.report import MEMORY, OURS, SINGLE, THEIRS, WINDOWS, write
 from tests.bench.peers.turns import Load, Make
 from tests.servers.process import program
 from tools.bench.measure import machine
+from tools.people import Failure
 
 STATION, EASY, ASKED, MOST = Load(1, 20, 1000), Load(10, 100, 1000), Load(10, 100, 100), Load(20, 100, 50)
 SECONDS, AWAY_S = 15.0, 60.0
-OURS, THEIRS, MEMORY, SINGLE, WINDOWS = (
-    "quantrac",
-    "thingsboard",
-    "thingsboard-memory",
-    "thingsboard-single",
-    "quantrac-windows",
-)
 
 
 class Task(NamedTuple):
@@ -120,7 +114,7 @@ def _turn(task: Task, who: str, make: Make) -> dict[str, Any]:
     began = time.monotonic()
     try:
         found = task.run(make)
-    except (OSError, RuntimeError, OverflowError, AssertionError) as error:
+    except (OSError, RuntimeError, OverflowError, AssertionError, Failure) as error:
         found = {"failed": str(error)[:500]}
     print(
         f"{task.name}: {who}: {time.monotonic() - began:.0f} s: {json.dumps(found)}",

@@ -9,20 +9,18 @@ Rule 4: a reading without a value (an instrument that did not answer) is none.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
 import msgspec
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.bench.peers.instruments import parts
+from tools.bench.broker import subscribed
 
 OURS, THEIRS = "quantrac/", "v1/gateway/telemetry"
 TOPICS = (OURS + "#", THEIRS)
-WAIT_S_MAX = 20.0
 AGAIN_MAX = 5000
 """Messages back among which one that the broker repeats is looked for."""
 
@@ -96,22 +94,7 @@ class Subscriber:
         """(monotonic seconds, new readings) of every message looked at so far."""
         self.payloads: list[bytes] = []
         self._waiting: deque[tuple[float, paho.MQTTMessage]] = deque()
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id="peers-subscriber", clean_session=False
-        )
-        subscribed = threading.Event()
-
-        def subscribe(client: paho.Client) -> None:
-            client.subscribe([(topic, 1) for topic in TOPICS])
-
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: subscribe(client)
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = self._message
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        if not subscribed.wait(WAIT_S_MAX):
-            raise TimeoutError("the broker did not let us subscribe")
+        self._client = subscribed(port, "peers-subscriber", TOPICS, self._message)
 
     def _message(self, client: object, data: object, received: paho.MQTTMessage) -> None:
         self._waiting.append((time.monotonic(), received))

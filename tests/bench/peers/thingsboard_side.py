@@ -9,16 +9,15 @@ limits off. Attributes, which it asks for too, there are none of.
 from __future__ import annotations
 
 import json
-import threading
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+
+from tools.bench.broker import subscribed
 
 LIMITS = {"maxPayloadSize": 65536, "maxInflightMessages": 100, "rateLimits": {}, "gatewayRateLimits": {}}
 CALLS, ANSWERS = "v1/devices/me/rpc/request/", "v1/devices/me/rpc/response/"
 ASKED, TOLD = "v1/devices/me/attributes/request/", "v1/devices/me/attributes/response/"
 DEVICE_ASKED, DEVICE_TOLD = "v1/gateway/attributes/request", "v1/gateway/attributes/response"
-WAIT_S_MAX = 20.0
 
 
 class ThingsBoardSide:
@@ -26,20 +25,8 @@ class ThingsBoardSide:
 
     def __init__(self, port: int):
         self.asked = 0  # calls for the session's limits
-        subscribed = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="peers-thingsboard-side")
-        self._client.reconnect_delay_set(1, 1)
-
-        def subscribe(client: paho.Client) -> None:
-            client.subscribe([(CALLS + "+", 1), (ASKED + "+", 1), (DEVICE_ASKED, 1)])
-
-        self._client.on_connect = lambda client, *_: subscribe(client)
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = self._answer
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        if not subscribed.wait(WAIT_S_MAX):
-            raise TimeoutError("the broker did not let ThingsBoard's side subscribe")
+        topics = (CALLS + "+", ASKED + "+", DEVICE_ASKED)
+        self._client = subscribed(port, "peers-thingsboard-side", topics, self._answer, kept=False)
 
     def _answer(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
         topic = message.topic

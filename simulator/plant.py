@@ -24,9 +24,9 @@ from protocol import quality as q
 from protocol.reading import bits_float, float_bits
 from simulator import plant_effects as effects
 from simulator.plant_effects import Effect, Spans, inside
-from simulator.scenario_model import DAY_MS, Process, Scenario, Station
+from simulator.scenario_model import Process, Scenario, Station
 from simulator.scene import SceneChannel, load_scene
-from simulator.signals import Shape, Signal
+from simulator.signals import DAY_MS, LOCAL_OFFSET_MS, Shape, Signal
 
 FACTORS: dict[str, Callable[[Process, Spans], Effect]] = {"rain": effects.rain, "weekly": effects.weekly}
 OFFSETS: dict[str, Callable[[Process, Spans], Effect]] = {
@@ -103,7 +103,7 @@ class _Channel:
         return min(self._shape.high, max(self._shape.low, value))
 
     def reading(self, t_ms: int) -> tuple[float | None, int]:
-        at_ms = t_ms - (t_ms + effects.LOCAL_OFFSET_MS) % self._update_ms
+        at_ms = t_ms - (t_ms + LOCAL_OFFSET_MS) % self._update_ms
         if self._shown is None or self._shown[0] != at_ms:
             self._shown = (at_ms, self._output(at_ms))
         return self._shown[1]
@@ -132,7 +132,7 @@ class _Channel:
     def _indicated(self, t_ms: int) -> float:
         frozen = self._at("frozen", t_ms)
         if frozen:  # what it showed when it began
-            t_ms = frozen[1] - (frozen[1] + effects.LOCAL_OFFSET_MS) % self._update_ms
+            t_ms = frozen[1] - (frozen[1] + LOCAL_OFFSET_MS) % self._update_ms
         standard, diluted = self._at("standard", t_ms), self._at("dilution", t_ms)
         value = standard[0].size if standard else self.truth(t_ms)
         if diluted and not standard:

@@ -16,8 +16,8 @@ import math
 from collections.abc import Callable, Sequence
 from random import Random
 
-from simulator.scenario_model import DAY_MS, Process
-from simulator.scenario_times import LOCAL_OFFSET_MS
+from simulator.scenario_model import Process
+from simulator.signals import DAY_MS, LOCAL_OFFSET_MS, smooth
 
 Spans = Sequence[tuple[int, int]]
 """(from, to) in Unix ms, in order, without overlaps."""
@@ -52,7 +52,7 @@ def rain(process: Process, spans: Spans) -> Effect:
             return 1.0
         ramp_ms = min(RAMP_MS, (span[1] - span[0]) / 3)
         share = min(1.0, (t_ms - span[0]) / ramp_ms, (span[1] - t_ms) / ramp_ms)
-        return 1.0 + (process.size - 1.0) * _smooth(share)
+        return 1.0 + (process.size - 1.0) * smooth(share)
 
     return factor
 
@@ -69,7 +69,7 @@ def weekly(process: Process, spans: Spans) -> Effect:
         if into_ms < WEEK_RAMP_MS / 2:  # Monday, shortly after midnight
             since_ms, left_ms = 7 * DAY_MS, WEEK_RAMP_MS / 2 - into_ms
         share = max(0.0, min(1.0, since_ms / WEEK_RAMP_MS, left_ms / WEEK_RAMP_MS))
-        return 1.0 + (process.size - 1.0) * _smooth(share)
+        return 1.0 + (process.size - 1.0) * smooth(share)
 
     return factor
 
@@ -140,7 +140,3 @@ def bubbles(process: Process, spans: Spans, source: str) -> Effect:
         return process.size * random.uniform(0.5, 1.0) if random.random() < chance else 0.0
 
     return offset
-
-
-def _smooth(share: float) -> float:
-    return share * share * (3.0 - 2.0 * share)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-DAY_MS = 86_400_000
+from simulator.signals import DAY_MS
 
 
 class ScenarioError(ValueError):

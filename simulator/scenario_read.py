@@ -132,7 +132,7 @@ class Reading:
         if kind is None:
             return None
         found = Fault(**self._timed(entry, kind), where=str(where), how=str(how))
-        if found.for_ms and found.at_ms + found.for_ms > self._station.length_ms:
+        if found.for_ms and found.ends_ms > self._station.length_ms:
             self.fault("it ends after the scenario: nothing could be seen to recover")
         return found
 

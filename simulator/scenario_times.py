@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-LOCAL_OFFSET_MS = 7 * 3_600_000  # as simulator/signals.py
-DAY_MS = 86_400_000
+from simulator.signals import DAY_MS, LOCAL_OFFSET_MS
+
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": DAY_MS}
 _PART = r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)"
 _LENGTH = re.compile(rf"([+-]?)\s*((?:{_PART}\s*)+)")

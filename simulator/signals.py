@@ -68,12 +68,16 @@ class Signal:
 
     def _turbulence(self, t_ms: int) -> float:
         index, rest = divmod(t_ms, LATTICE_MS)
-        x = rest / LATTICE_MS
-        x = x * x * (3 - 2 * x)  # smooth at both ends, so the lattice does not show
+        x = smooth(rest / LATTICE_MS)  # so the lattice does not show
         return self._lattice(index) * (1 - x) + self._lattice(index + 1) * x
 
     def _lattice_point(self, index: int) -> float:
         return _gauss(self._seed, "lattice", index)
+
+
+def smooth(share: float) -> float:
+    """From 0 to 1, smooth at both ends."""
+    return share * share * (3 - 2 * share)
 
 
 def _gauss(seed: int, what: str, index: int) -> float:

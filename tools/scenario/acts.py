@@ -17,6 +17,7 @@ from gateway.journal.reader import reading
 from gateway.reports.message import rfc3339
 from gateway.requests import Answer, Order
 from simulator.scenario import Act, Scenario, ScenarioError
+from tools.scenario.site import PROVINCE
 from tools.scenario.world import World
 
 LOOK_S = 5.0
@@ -61,7 +62,7 @@ def _acknowledge(world: World, act: Act) -> Order | None:
 
 def _of_destination(what: str) -> Callable[[World, Act], Order | None]:
     def order(world: World, act: Act) -> Order | None:
-        destination = act.text("destination", "province")
+        destination = act.text("destination", PROVINCE)
         ids: tuple[int, ...] = ()
         if what == requests.PARK:
             with reading(world.site.journal) as reader:

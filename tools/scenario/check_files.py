@@ -13,12 +13,11 @@ from itertools import pairwise
 
 from gateway.reports.layout import stamp
 from gateway.windows import OFF
-from tools.scenario.check_read import Evidence
+from tools.scenario.check_read import GRID_MS, Evidence
+from tools.scenario.site import NATIONAL, PROVINCE
 
-GRID_MS = 300_000
 OPEN_MS = 15 * 60_000  # before the end: windows whose documents may be missing
 AROUND_OFF_MS = 2 * GRID_MS
-PROVINCE, NATIONAL = "province", "national"
 
 
 def every_file(evidence: Evidence, given: dict) -> tuple[bool, str]:

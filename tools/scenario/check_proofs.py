@@ -13,20 +13,19 @@ from gateway import config as configuration
 from gateway.journal.checkpoints import VKEY_FILE
 from gateway.journal.reader import reading
 from gateway.spans import Span
-from gateway.suspicion import DAY_MS, Sign, track
+from gateway.suspicion import Sign, track
 from gateway.suspicion.look import look
 from gateway.verify import Trust, verify
 from gateway.verify_places import opened
+from gateway.zone import DAY_MS, day_of
 from protocol.merkle import EvidenceError
 from protocol.note import Verifier, parse_vkey
 from protocol.note import parse as parse_note
 from protocol.note import verify as signers_of
 from tools.log.export import export
-from tools.scenario.check_read import Evidence
+from tools.scenario.check_read import GRID_MS, Evidence
 
-GRID_MS = 300_000
 EXPORTED_MS = 6 * 3_600_000
-LOCAL_OFFSET_MS = 7 * 3_600_000
 RECENT = 12  # checkpoints: there is one with every window, and the witness is asked after it is made
 _CHECKPOINTS = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT ?"
 
@@ -103,9 +102,8 @@ def no_sign(evidence: Evidence, given: dict) -> tuple[bool, str]:
 
 
 def _signs(evidence: Evidence, channel: str) -> list[Sign]:
-    begins_ms = evidence.begins_ms
-    midnight_ms = begins_ms + -(begins_ms + LOCAL_OFFSET_MS) % DAY_MS
-    period = Span(midnight_ms, evidence.ends_ms - (evidence.ends_ms - midnight_ms) % DAY_MS)
+    first_ms = day_of(evidence.begins_ms - 1) + DAY_MS  # the first day that is whole
+    period = Span(first_ms, day_of(evidence.ends_ms))
     tracks = []
     for symbol, limits in evidence.channels.items():
         windows = {start: w for (name, start), w in evidence.newest.items() if name == symbol}

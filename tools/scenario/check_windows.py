@@ -12,11 +12,10 @@ from math import fsum
 
 from gateway import flags
 from gateway.windows import Window
-from tools.scenario.check_read import Evidence
+from tools.scenario.check_read import GRID_MS, Evidence
 
 MEASURED = "00"
 VALID_LEAST = 3  # valid windows of a span that a mean is made of
-GRID_MS = 300_000
 
 
 def status(evidence: Evidence, given: dict) -> tuple[bool, str]:

@@ -18,8 +18,8 @@ from simulator.network import TcpProxy
 from simulator.scenario import Fault, Scenario, ScenarioError
 from simulator.scenario_times import begin as moment_of
 from tools.scenario.devices import Trouble
-from tools.scenario.site import PASSWORD
-from tools.scenario.world import LINK, NATIONAL, PROVINCE, WITNESS, World
+from tools.scenario.site import NATIONAL, PASSWORD, PROVINCE
+from tools.scenario.world import LINK, WITNESS, World
 
 LOOK_S = 5.0
 KILLED_S = 5.0
@@ -252,7 +252,6 @@ class Faults:
 
     def __init__(self, world: World) -> None:
         self.drained_ms: dict[int, int | None] = {}
-        self.happened = 0
         self._world = world
 
     async def run(self) -> None:
@@ -269,7 +268,6 @@ class Faults:
         random = world.random(f"fault {index} {from_ms}")
         await world.until(begins_ms + from_ms)
         await _do(kind.begin, world, fault, random)
-        self.happened += 1
         world.ledger.edge()
         if kind.end is not None:
             await world.until(begins_ms + to_ms)

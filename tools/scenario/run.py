@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.app import Gateway
-from gateway.journal.reader import reading
 from gateway.reports.message import rfc3339
 from simulator.ledger import Ledger, Numbers
 from simulator.plant import Plant
 from simulator.scenario import Scenario
 from tools.scenario import acts, faults, virtual
-from tools.scenario.check_read import Rows, Said, said_of
+from tools.scenario.check_read import Rows
 from tools.scenario.faults import Faults
 from tools.scenario.world import World
 
@@ -43,14 +42,8 @@ class Outcome:
     directory: Path
     config_path: Path
     journal_path: Path
-    province_dir: Path
-    national_path: Path
-    begins_ms: int
-    ends_ms: int
     plant: Plant  # of the first station
-    plants: list[Plant]
     witness_vkey: str = ""
-    alerts: list[Said] = field(default_factory=list)
     drained_ms: dict[int, int | None] = field(default_factory=dict)
     """Fault -> how long after its end nothing waited any more (the longest of several times); None: never."""
     notes: list[str] = field(default_factory=list)
@@ -126,13 +119,10 @@ async def _pass(world: World, beside: list[asyncio.Task[None]], told: Callable[[
 
 
 def _outcome(world: World, happening: Faults) -> Outcome:
-    site, station = world.site, world.scenario.station
-    with reading(site.journal) as reader:
-        said = said_of(reader)
+    site = world.site
     return Outcome(
         world.scenario, world.seed, world.ledger, world.ledger.numbers(Rows(site.journal)), site.dir,
-        site.config, site.journal, site.province, site.national, station.begins_ms, station.ends_ms,
-        world.plants[0], world.plants, world.witness_vkey, said, happening.drained_ms, world.notes,
+        site.config, site.journal, world.plants[0], world.witness_vkey, happening.drained_ms, world.notes,
         world.kills,
     )  # fmt: skip
 

@@ -24,7 +24,6 @@ from tools.scenario.check import Verdict, judge
 from tools.scenario.run import Outcome, run
 
 ROOT = Path(__file__).resolve().parents[2]
-DAY_MS = 86_400_000
 
 
 def print_scenarios(as_json: bool) -> int:

@@ -91,7 +91,7 @@ class _Jumping(selectors.EpollSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Its clock begins at BEGIN_S. `jumps` counts; `threads` are stepped by it. `pace`: real seconds for each
+    """Its clock begins at BEGIN_S. `threads` are stepped by it. `pace`: real seconds for each
     of its own, 1 for a run that people look at, 0 to jump.
     """
 
@@ -104,7 +104,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _Jumping()
         selector.loop = self
         self.now_s = BEGIN_S
-        self.jumps = 0
         self.pace = pace
         self._paced_from = 0.0
         self.threads: list[Thread] = []
@@ -170,7 +169,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if next_s < math.inf and self.pace and (events := self._pass(next_s, select)):
                 return events
             if next_s < math.inf:
-                self.jumps += 1
                 self.now_s = max(self.now_s, next_s)
                 if timer_s <= self.now_s:
                     return []

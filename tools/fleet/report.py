@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from markdown_it import MarkdownIt
+
 from tools.people import UsageError
 
 SUFFIXES = (".md", ".html")
@@ -105,21 +107,10 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
 
 def page(text: str) -> str:
     """The Markdown of markdown() as HTML."""
-    blocks = []
-    for block in text.strip().split("\n\n"):
-        if block.startswith("| "):
-            head, _, *rows = [
-                [html.escape(cell) for cell in line[2:-2].split(" | ")] for line in block.split("\n")
-            ]
-            lines = ["".join(f"<th>{cell}</th>" for cell in head)]
-            lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-            blocks.append("<table>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "\n</table>")
-        elif block.startswith("#"):
-            level = len(block) - len(block.lstrip("#"))
-            blocks.append(f"<h{level}>{html.escape(block.lstrip('# '))}</h{level}>")
-        else:
-            blocks.append(f"<p>{html.escape(block)}</p>")
-    return _PAGE.format(title=html.escape(text.split("\n", 1)[0].lstrip("# ")), body="\n".join(blocks))
+    title = html.escape(text.split("\n", 1)[0].lstrip("# "))
+    return _PAGE.format(
+        title=title, body=MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    )
 
 
 _PAGE = """<!doctype html>

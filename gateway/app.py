@@ -51,6 +51,7 @@ from gateway.journal.journal import Journal
 from gateway.journal.outbox import JournalOutbox
 from gateway.journal.reader import reading
 from gateway.journal.retention import Retention
+from gateway.journal.uncommitted import Uncommitted
 from gateway.logs import get_logger
 from gateway.metrics import exporter
 from gateway.notices import Notices
@@ -99,6 +100,7 @@ class Gateway:
         clock: Clock,
         begun: Begun | None = None,
         journal: Callable[..., Journal] = Journal,  # a simulation has one of its own
+        uncommitted: Uncommitted | None = None,
     ):
         self.config = config
         self.again = False  # when it has stopped, it is to be started again
@@ -116,6 +118,7 @@ class Gateway:
         self.intake = Intake(
             self.journal, channels_of(config), settings_of(config), self._link_keys(), self.now,
             self._documents, self.counters, self._raw_feed(), clock.real_s, self._events, wiring_of(config),
+            uncommitted,
         )  # fmt: skip
         self.intake.open()
         with reading(self.journal.path) as reader:
@@ -270,7 +273,10 @@ class Gateway:
     def _beside(self) -> list[str]:
         """Problems of what neither measures nor sends."""
         certificate = page_door.problems(self.server.certificate)
-        parts = (self.pauses, self.people, self.changes, self.cameras, self.sampler, self.commands)
+        parts = (
+            self.pauses, self.people, self.changes, self.cameras, self.sampler, self.commands,
+            self.intake.uncommitted,
+        )  # fmt: skip
         return [*(text for part in parts if part is not None for text in part.problems()), *certificate]
 
     def _waiting(self) -> dict[str, int]:
@@ -349,6 +355,7 @@ class Gateway:
                 await _cancel(stage)
             stopped.cancel()
             await self.journal.close(STOP_JOURNAL_S)
+            self.intake.uncommitted.close()
 
     async def _send_rest(self) -> None:
         """Let the workers go on while there is something to send and anybody takes it."""

@@ -22,9 +22,11 @@ import sdnotify
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config_change.begin import Begun, back_after, begin
+from gateway.config_model import Config
 from gateway.errors import JournalError
 from gateway.heartbeat import reloading
 from gateway.journal import durable
+from gateway.journal.uncommitted import Uncommitted, folder_for
 from gateway.lock import lock
 from gateway.logs import get_logger, set_up_logging
 
@@ -76,7 +78,7 @@ async def _run(begun: Begun, clock_path: Path | None, notify: Callable[[str], No
     clock = Clock() if clock_path is None else await _simulated(clock_path, notify)
     again = False
     try:
-        gateway = Gateway(begun.config, clock, begun)
+        gateway = Gateway(begun.config, clock, begun, uncommitted=_uncommitted(begun.config))
         await gateway.run(notify)
         again = gateway.again
     except Exception as error:
@@ -89,6 +91,16 @@ async def _run(begun: Begun, clock_path: Path | None, notify: Callable[[str], No
         threads.shutdown(wait=False, cancel_futures=True)
         await _without_hanging_threads(again)
     return again
+
+
+def _uncommitted(config: Config) -> Uncommitted | None:
+    """For a station with instruments of the gateway's own: those of devices are kept there."""
+    if not config.bus:
+        return None
+    folder = folder_for(config.gateway.state_dir)
+    if folder is None:
+        log.warning("no memory outlives this process: a kill takes what is not on the disk yet, 2 s at most")
+    return Uncommitted(folder)
 
 
 def start_again() -> None:

@@ -34,6 +34,7 @@ from gateway.ingest.raw import RawFeed
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import CALIBRATION, CONFIGURATION, EVENT, GATEWAY, WINDOW
 from gateway.journal.reader import reading
+from gateway.journal.uncommitted import Uncommitted
 from gateway.journal.writer import Entry, Job
 from gateway.lane import Lane
 from gateway.logs import get_logger
@@ -66,7 +67,8 @@ FRAME_PATIENCE_S = 5.0
 """Readings of a device wait so long to share a commit: it keeps them until they are acknowledged, and repeats
 itself after 8 s."""
 POLL_PATIENCE_S = 2.0
-"""... and those of the gateway's own instruments, which nobody keeps: what a power cut may take of them."""
+"""... and those of the gateway's own instruments, which nobody keeps: what a power cut may take of them.
+(A kill of the gateway takes none: gateway/journal/uncommitted.py.)"""
 _NONE: Mapping[str, str] = {}
 PAUSE_MS = 250
 """What a device is asked to wait when the queue is half full."""
@@ -137,8 +139,10 @@ class Intake:
         real_s: Callable[[float], float] = float,
         events: Callable[[list[Window]], Iterable[bytes]] = lambda windows: (),
         wiring: Mapping[str, str] = _NONE,
+        uncommitted: Uncommitted | None = None,
     ):
         self.journal = journal
+        self.uncommitted = uncommitted or Uncommitted(None)
         self.counters = counters or Counters()
         self.windows = Windows(channels, settings, now().mono_s, now().now_ms)
         self._by_symbol = {
@@ -178,6 +182,7 @@ class Intake:
             boot, commanded = replay.learn(reader, self._lanes, self.windows.marks)
             calibrated, corrected = calibrations.learn(reader), corrections.learn(reader)
             self._boot = boot + 1
+            self._adopt(boot)
             replay.resume(reader, self.windows, self._now().mono_s)
             self.known_ms = reader.newest_ms()
             self._opened = reader.size()
@@ -210,6 +215,16 @@ class Intake:
                 bus.describe(replay.numbered(self._channels, channel.source), newest, self._wiring_told)
                 self._buses[channel.source] = bus
         self._journaled()
+
+    def _adopt(self, boot: int) -> None:
+        """What a killed gateway had taken of its own instruments goes in behind what it had committed."""
+        jobs = [
+            Job(entries, drafts=documents, now_ms=entries[-1].arrived_ms)
+            for entries, documents in self.uncommitted.left()
+        ]
+        if adopted := self.journal.adopt(jobs, boot):
+            log.warning("readings that a killed gateway had not stored yet are stored now", entries=adopted)
+        self.uncommitted.begin()
 
     async def begin(self) -> None:
         """Write down this start, with the configuration, and what of it is another than before. Durable when
@@ -302,12 +317,14 @@ class Intake:
             ]
             entries = ingest.take(numbered, moment.now_ms, moment.mono_ns)
             taken = ingest.lane.read_now()
+            drafts = self._told(self._raw.polled, source, entries, part, ingest.lane) if self._raw else ()
+            kept = self.uncommitted.keep(entries, drafts)
 
-            def done(job: Job, lane: Lane = ingest.lane, taken: list[int] = taken) -> None:
+            def done(job: Job, lane: Lane = ingest.lane, taken: list[int] = taken, kept: int = kept) -> None:
                 if job.error is None:
                     self._journaled_of(lane, taken)
+                    self.uncommitted.release(kept)
 
-            drafts = self._told(self._raw.polled, source, entries, part, ingest.lane) if self._raw else ()
             self.journal.submit(
                 entries,
                 drafts=drafts,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,27 @@ class Journal:
             ) from error
         self.submitted = self._writer.size
         self._read_thread = self._make_reading()
+
+    def adopt(self, jobs: Iterable[Job], boot: int) -> int:
+        """Before start(): store what a process before us had taken at this boot number and not committed;
+        what it had is passed over. Returns how many entries; JournalError when the disk says no.
+        """
+        held = self._writer.fold.positions
+        new = [job for job in jobs if all(self._is_newer(entry, boot, held) for entry in job.entries)]
+        try:
+            if new:
+                self._writer.adopt(new)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"Readings of before a kill cannot be written to {self.path}: {error}. Check the disk."
+            ) from error
+        self.submitted = self._writer.size
+        return sum(map(len, new))
+
+    def _is_newer(self, entry: tuple, boot: int, held: Mapping[int, tuple[int, int]]) -> bool:
+        _, source, of_boot, first_seq, *_ = entry
+        known = source in self._writer.names
+        return known and of_boot == boot and (boot, first_seq) > held.get(source, (0, 0))
 
     def start(self) -> None:
         """Begin writing; callbacks come on the running loop."""

@@ -226,6 +226,11 @@ class Writer:
             self.connection.execute("COMMIT")
         self.names = dict(self.connection.execute("SELECT id, name FROM source"))
 
+    def adopt(self, jobs: list[Job]) -> None:
+        """Write these at once, before start(). sqlite3.Error, with none of them written."""
+        self.size, self._last_leaf = self._transaction(jobs)
+        self.commits += 1
+
     def _close(self) -> None:
         if self._wal is not None:
             self._wal.close()

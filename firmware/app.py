@@ -21,7 +21,7 @@ OLD_FILE = "station.old"
 DOG_MS = 8000  # as in starter.py
 _NOTHING = (
     b'{"buses":[],"units":[],"channels":[],"memory_records":0,"inputs":[],"outputs":[],"analogs":[],'
-    b'"counters":[],"alarms":[],"store":{"thin_at":0.5}}'
+    b'"counters":[],"alarms":[],"store":{"thin_at":0.5,"hold_ms":2400}}'
 )
 
 

@@ -66,7 +66,7 @@ _STATUS = (
     "read i 0 100;at i 0 2000;type c int16 uint16 int32 uint32;mask i 0 4294967295;values d;otherwise i 0 11"
 )
 _CHANNEL = "name T 1 32;calibration i 0 65535;points l"
-_STORE = "thin_at f 0.05 0.95"
+_STORE = "thin_at f 0.05 0.95;hold_ms i 0 2400"
 _ROWS = (
     (
         "inputs",
@@ -171,7 +171,7 @@ def parse(data):
         _fail(faults)
     row = [hashlib.sha256(data).digest()[:8], buses, units, channels, top[3]]
     row.extend([tuple([tuple(row) for row in made]) for made in rows])
-    row.append({"thin_at": store[0]})  # pyright: ignore[reportOptionalSubscript]
+    row.append({"thin_at": store[0], "hold_ms": store[1]})  # pyright: ignore[reportOptionalSubscript]
     return Config(*row)
 
 

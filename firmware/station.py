@@ -72,7 +72,15 @@ class Station:
                 "channels: the greeting does not fit a frame: shorten names, or use two devices"
             )
         self.uplink = Uplink(
-            board, link, self.session, mac, self.clock, self.store, self.renumber, self._commanded
+            board,
+            link,
+            self.session,
+            mac,
+            self.clock,
+            self.store,
+            self.renumber,
+            self._commanded,
+            config.store["hold_ms"],
         )
         self.watch = Watch(board, self.store, safe, self.leave if passes else None, self.arbiter)
         self.io = None

@@ -10,8 +10,9 @@
 # Rule 5: every connection begins with a zero byte, which ends whatever half frame the line still holds.
 # Rule 6: results of commands go first. While what is sent is old (a backlog after an outage), the newest
 #         readings go along every few seconds, as a NOW: the page at the gateway shows the present.
-# Rule 7: readings wait HOLD_MS for company: a frame and its acknowledgement cost a board more than the rows,
-#         and the gateway's memory card more still. An event goes at once, with all before it.
+# Rule 7: readings wait hold_ms for company, HOLD_MS at most: a frame and its acknowledgement cost a board
+#         more than the rows, and the gateway's memory card more still. An event goes at once, with all before
+#         it.
 #         Where a full frame is left to be sent, or sent again, nothing waits.
 # Rule 8: a frame is made where the one before it was, in memory that is taken once, at the start: a heap that
 #         is nearly full has holes for the rows of a frame, and none for all of its bytes. And a message is
@@ -38,7 +39,9 @@ NOW_MS = 5000
 class Uplink:
     # on_ahead(boot): the gateway holds records of that boot, which this device has not reached
     # on_command(command): the session took it; its Result is to be put into `results`
-    def __init__(self, board, link, session, mac, clock, store, on_ahead, on_command):
+    def __init__(self, board, link, session, mac, clock, store, on_ahead, on_command, hold_ms=HOLD_MS):
+        self._hold_ms = hold_ms
+        self._nap_ms = NAP_MS  # until what is held is due
         self.bad_frames = 0  # whole frames with a wrong tag or content
         self.losses = 0  # links that were live and broke
         self.alive = None  # called at least once in half a minute, when given
@@ -134,7 +137,7 @@ class Uplink:
                     await board.sleep_ms(0)
                     continue
                 try:
-                    nap_ms = max(20, NAP_MS // self._board.station_speed())
+                    nap_ms = max(20, self._nap_ms // self._board.station_speed())
                     await asyncio.wait_for(self._wake.wait(), nap_ms / 1000)
                 except asyncio.TimeoutError:  # noqa: UP041
                     pass
@@ -157,6 +160,7 @@ class Uplink:
     # What goes out next, or None.
     def _message(self):
         now = self._board.ticks_ms()
+        self._nap_ms = NAP_MS
         if self._session.state == LIVE:
             if self.results:
                 return self.results.pop(0)
@@ -168,7 +172,8 @@ class Uplink:
             short = self._store.emitted - self._last < ROWS_MAX  # not so where it sends again
             if 0 < self._puts < ROWS_MAX and short and not self._behind:
                 waited_ms = self._board.ticks_diff(now, self._put_at) * self._board.station_speed()
-                if 0 <= waited_ms < HOLD_MS:
+                if 0 <= waited_ms < self._hold_ms:
+                    self._nap_ms = min(NAP_MS, self._hold_ms - waited_ms)
                     return None
         message = self._session.next(now)
         if message is None:

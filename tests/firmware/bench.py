@@ -32,7 +32,7 @@ REST = {  # of a station.json: nothing wired to the device itself
     "analogs": [],
     "counters": [],
     "alarms": [],
-    "store": {"thin_at": 0.5},
+    "store": {"thin_at": 0.5, "hold_ms": 2400},
 }
 DEVICE = "st-01"
 T = 1_760_000_000_000  # Unix ms: what the gateway's clock shows when a test begins

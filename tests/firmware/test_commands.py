@@ -26,7 +26,7 @@ STATION = {
     "analogs": [],
     "counters": [],
     "alarms": [],
-    "store": {"thin_at": 0.5},
+    "store": {"thin_at": 0.5, "hold_ms": 2400},
 }
 
 

@@ -138,7 +138,11 @@ def _places(node, path=()):
 
 def test_a_good_file():
     parsed = _parse(_given())
-    assert len(parsed.hash) == 8 and parsed.memory_records == 0 and parsed.store == {"thin_at": 0.5}
+    assert (
+        len(parsed.hash) == 8
+        and parsed.memory_records == 0
+        and parsed.store == {"thin_at": 0.5, "hold_ms": 2400}
+    )
     assert [len(one.requests) for one in parsed.units] == [2, 1] and parsed.units[0].starts == 1
     assert [one.watched for one in parsed.units[0].values] == [(0,), ()]
     assert parsed.units[1].values[0].watched == (0, 0)
@@ -309,6 +313,7 @@ def test_every_field_out_of_range_is_named():
         (("units", 0, "reads", 0, "count"), 126, "units[0].reads[0]: 126 values in one request"),
         (("buses", 1, "id"), "rs485", "buses[1].id: there is one of this name already"),
         (("store", "thin_at"), 1, "store.thin_at = 1: write a number from 0.05 to 0.95"),
+        (("store", "hold_ms"), 2401, "store.hold_ms = 2401: write a whole number from 0 to 2400"),
         (("memory_records",), 63, "memory_records = 63: write 0, or at least 64"),
         (("channels", 1, "name"), "c0", "channels[1].name: there is one of this name already"),
         (("channels", 0, "name"), "x" * 33, "write a text that is not empty, of at most 32 bytes"),

@@ -4,19 +4,23 @@
 from firmware.clock import Clock
 from firmware.pack import EVENT
 from firmware.store import ROWS_MAX, Store, pieces
-from firmware.uplink import HOLD_MS, SILENT_MS, Uplink
+from firmware.uplink import HOLD_MS, NAP_MS, SILENT_MS, Uplink
 from protocol import messages
 from protocol.cose import Mac0
 from protocol.session import LIVE, DeviceSession
 from tests.firmware.bench_board import BenchBoard
 
 
-def _uplink():
+def _uplink(**options):
     board = BenchBoard()
     clock = Clock(board)
     store = Store(7, pieces(64, 64), clock)
     session = DeviceSession(lambda: _hello(store), store, board.ticks_diff)
-    return board, store, Uplink(board, {}, session, Mac0("st-01", bytes(32)), clock, store, None, None)
+    return (
+        board,
+        store,
+        Uplink(board, {}, session, Mac0("st-01", bytes(32)), clock, store, None, None, **options),
+    )
 
 
 def _hello(store):
@@ -24,8 +28,8 @@ def _hello(store):
 
 
 # ... that has been greeted.
-def _live():
-    board, store, uplink = _uplink()
+def _live(**options):
+    board, store, uplink = _uplink(**options)
     uplink._clock.tell(0, True, 0)
     uplink._session.link_up(0)
     uplink._message()
@@ -50,6 +54,24 @@ def test_readings_wait_for_company():
     board.now_ms = HOLD_MS
     assert len(uplink._message().rows) == 10
     assert uplink._message() is None
+
+
+def test_it_looks_again_when_what_waits_is_due_and_not_later():
+    """The nap between two looks must not be added to the wait."""
+    board, store, uplink = _live(hold_ms=1000)
+    _put(board, store, 1)
+    assert uplink._message() is None and uplink._nap_ms == NAP_MS
+    board.now_ms = 700
+    assert uplink._message() is None and uplink._nap_ms == 300
+    board.now_ms = 1000
+    assert len(uplink._message().rows) == 1
+    assert uplink._nap_ms == NAP_MS
+
+
+def test_whoever_wants_no_company_sends_each_row_at_once():
+    board, store, uplink = _live(hold_ms=0)
+    _put(board, store, 1)
+    assert len(uplink._message().rows) == 1
 
 
 def test_a_full_frame_goes_at_once_and_what_is_left_waits():

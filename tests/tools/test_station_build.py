@@ -63,7 +63,7 @@ WIRED = {
         {"channel": "rain", "pin": 8, "take": "amount", "scale": 0.2, "poll_ms": 60000},
     ],
     "alarms": [{"channel": "level", "output": "siren", "max": 4.5, "hysteresis": 0.1}],
-    "store": {"thin_at": 0.7},
+    "store": {"thin_at": 0.7, "hold_ms": 1000},
 }
 
 
@@ -173,7 +173,7 @@ def test_what_is_wired_to_the_device():
         | {"delay_ms": 0, "hold_ms": 0}
     ]
     read = config.parse(json.dumps(station).encode())
-    assert [len(rows) for rows in read[5:10]] == [3, 3, 1, 1, 1] and read.store == {"thin_at": 0.7}
+    assert [len(rows) for rows in read[5:10]] == [3, 3, 1, 1, 1] and read.store == {"thin_at": 0.7, "hold_ms": 1000}
     site = SITE | WIRED | {"calibrations": {"level": {"id": 3, "points": [[0.0, 0.1], [5.0, 5.0]]}}}
     assert build(site)["channels"][5]["calibration"] == 3
 
@@ -209,6 +209,7 @@ def test_pins_of_a_boards_uart():
         (("alarms", 0, "channel"), "cod", 'alarms[0].channel = "cod": no such channel'),
         (("alarms", 0, "surprise"), 1, "alarms[0].surprise: unknown"),
         (("store", "thin_at"), 1, "store.thin_at = 1"),
+        (("store", "hold_ms"), 5000, "store.hold_ms = 5000: write a whole number from 0 to 2400"),
         (("inputs",), {}, "inputs: write a list"),
         (("units", 0, "every"), {"cod": 1000}, "units[0].every.cod: not a chosen quantity"),
         (("units", 0, "every"), {"ph": 1}, "units[0].every.ph = 1: write a whole number from 10"),

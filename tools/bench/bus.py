@@ -36,7 +36,7 @@ POLL_MS = {9600: 200, 19200: 100, 115200: 30}  # more often than the line can se
 SETTLE_S = 4.0
 NOTHING_WIRED = {
     "memory_records": 0, "inputs": [], "outputs": [], "analogs": [], "counters": [], "alarms": [],
-    "store": {"thin_at": 0.5},
+    "store": {"thin_at": 0.5, "hold_ms": 2400},
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ class FleetOptions:
     channels: int
     interval_s: float
     gateways: int | None
+    hold_ms: int
     seconds: float
     json: bool
     out: Path | None
@@ -36,7 +37,7 @@ def run_fleet(options: FleetOptions) -> int:
     if options.stations is not None:
         with console.status(f"{options.stations} devices at one gateway, {options.seconds:.0f} s"):
             asked = facility.FacilityOptions(
-                options.stations, options.channels, options.interval_s, options.seconds
+                options.stations, options.channels, options.interval_s, options.seconds, options.hold_ms
             )
             results.append(facility.run_facility(asked))
     if options.gateways is not None:

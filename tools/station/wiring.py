@@ -11,6 +11,8 @@ from protocol.profile import ratio
 
 LIMIT = 3.0e38
 PIN_MAX = 48
+HOLD_MS = 2400
+"""What a station device waits by default and at most (firmware/uplink.py)."""
 DAY_MS = 86400000
 
 _MUST = fields.MUST
@@ -112,7 +114,7 @@ _ALARM = (
     ("delay_ms", _MS, 0),
     ("hold_ms", _MS, 0),
 )
-_STORE = (("thin_at", _share, 0.5),)
+_STORE = (("thin_at", _share, 0.5), ("hold_ms", fields.whole(0, HOLD_MS), HOLD_MS))
 TABLES = {"inputs": _INPUT, "outputs": _OUTPUT, "analogs": _ANALOG, "counters": _COUNTER, "alarms": _ALARM}
 
 
@@ -154,7 +156,9 @@ def read(faults: list[str], given: dict) -> dict[str, list[dict]]:
 
 
 def store(faults: list[str], given: object) -> dict:
-    """How the device keeps records: {"thin_at": share of flash in use from which it may thin}."""
+    """How the device keeps records: {"thin_at": share of flash in use from which it may thin,
+    "hold_ms": how long readings wait to share a frame (less: sooner at the gateway, more wear of its card)}.
+    """
     return fields.read(faults, "store", given, _STORE) or {}
 
 

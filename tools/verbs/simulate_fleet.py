@@ -24,6 +24,9 @@ def simulate_fleet(
     gateways: Annotated[
         int | None, typer.Option(help="Light gateways at one real MQTT broker and one real SFTP server.")
     ] = None,
+    hold_ms: Annotated[
+        int, typer.Option(help="How long readings wait in a device to share a frame.", min=0, max=2400)
+    ] = 1000,
     seconds: Annotated[float, typer.Option(help="How long each of them is measured.", min=1)] = 60,
     json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Write the report there, as .html or .md.")] = None,
@@ -34,5 +37,5 @@ def simulate_fleet(
     """
     from tools.fleet.run import FleetOptions, run_fleet
 
-    options = FleetOptions(stations, channels, interval, gateways, seconds, json, out)
+    options = FleetOptions(stations, channels, interval, gateways, hold_ms, seconds, json, out)
     raise typer.Exit(run_fleet(options))

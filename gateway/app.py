@@ -365,6 +365,7 @@ class Gateway:
             and not (worker.counters.delay_ms and worker.counters.oldest_unsent_ms is None)
             for id, worker in self.workers.items()
         ):
+            await self.journal.commit()  # marks wait for no company now
             await asyncio.sleep(0.05)
 
     async def _watchdog(self, notify: Callable[[str], None]) -> None:

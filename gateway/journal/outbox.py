@@ -35,6 +35,10 @@ from gateway.journal.writer import Entry
 PASSING = ("readings", "status")
 """Kinds of documents that nobody asks for again: their rows go as soon as they are delivered."""
 
+PASSING_PATIENCE_S = 2.0
+"""The mark of a passing document waits so long for the next commit to take it along, where nothing else is
+to be sent: commits of their own would double what is written to a memory card. A crash sends it once more."""
+
 AT_ONCE = "status"
 """Kind of documents that no delay holds back: what the gateway says of itself is of now, or of no use."""
 
@@ -136,11 +140,18 @@ class JournalOutbox:
             entries=self._told([id for (id,) in each], DELIVERED, now_ms, "", answers),
             marks=[(_TALLY, each), (_DELETE, each), (_DELIVERED, [(now_ms, id) for (id,) in each])],
             now_ms=now_ms,
+            patience_s=self._real_s(PASSING_PATIENCE_S) if self._may_wait([id for (id,) in each]) else 0.0,
         )
         for (id,) in each:
             handed = self._handed.pop(id, None)
             if handed is not None:
                 self._counters.destination(handed.destination).delivered += 1
+
+    def _may_wait(self, ids: list[int]) -> bool:
+        """Only passing documents, and nobody waits for room among those that are not marked yet."""
+        handed = [one for id in ids if (one := self._handed.get(id)) is not None]
+        waiting = {one.destination: self._counters.destination(one.destination).waiting for one in handed}
+        return all(one.digest is None for one in handed) and sum(waiting.values()) <= len(handed)
 
     async def failed(self, id: int, reason: str, park: bool) -> None:
         """Count an attempt that failed; with `park` the document waits for a person."""

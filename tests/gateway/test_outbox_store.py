@@ -124,7 +124,9 @@ def test_passing_documents_leave_no_row_but_are_counted(tmp_path):
     with_outbox(path, two)
 
 
-def test_a_number_is_never_given_twice_while_a_worker_may_remember_it(tmp_path):
+def test_a_number_is_never_given_twice_while_a_worker_may_remember_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox_module, "PASSING_PATIENCE_S", 0.0)
+
     async def use(outbox, counters, journal):
         seen = 0
         for i in range(50):
@@ -179,3 +181,45 @@ def test_a_disk_error_while_marking(tmp_path, after, monkeypatch):
         assert (counted.queued, counted.delivered) == (5, 3)
 
     with_outbox(tmp_path / "journal.db", use, Disk(plan, after))
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "waits"),
+    [("readings", 0, True), ("status", 0, True), ("readings", 1, False), ("windows", 0, False)],
+)
+def test_the_mark_of_what_passes_rides_with_the_next_commit(tmp_path, monkeypatch, kind, others, waits):
+    """... where nothing else of its destination is to be sent; any other mark is a commit at once."""
+    monkeypatch.setattr(outbox_module, "PASSING_PATIENCE_S", 3600.0)
+
+    async def use(outbox, counters, journal):
+        await outbox.queue([draft(i, kind=kind) for i in range(1 + others)])
+        [first, *_] = await outbox.pending("province", 0, 9)
+        before = journal.commits
+        marking = asyncio.create_task(outbox.delivered([first.id]))
+        if waits:
+            await asyncio.sleep(0.2)
+            assert not marking.done() and journal.commits == before
+            await outbox.queue([draft(50)])
+        async with asyncio.timeout(60):
+            await marking
+        assert journal.commits == before + 1
+        assert counters.destination("province").delivered == 1
+
+    with_outbox(tmp_path / "journal.db", use)
+
+
+def test_closed_with_a_mark_that_waits_it_is_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox_module, "PASSING_PATIENCE_S", 3600.0)
+
+    async def use(outbox, counters, journal):
+        await outbox.queue([draft(1, kind="readings")])
+        [one] = await outbox.pending("province", 0, 9)
+        marking = asyncio.create_task(outbox.delivered([one.id]))
+        await asyncio.sleep(0)
+        await journal.close()
+        await marking
+
+    with_outbox(tmp_path / "journal.db", use)
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM outbox").fetchone() == (0,)
+    connection.close()

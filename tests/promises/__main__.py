@@ -159,6 +159,10 @@ def run(given: argparse.Namespace) -> int:
     return 0 if all(line.holds for line in lines) and not short else 1
 
 
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(words: list[str] | None = None) -> int:
     try:
         return run(arguments(words))
@@ -171,4 +175,6 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background has SIGINT ignored
+        signal.signal(number, _stop)
     sys.exit(main())

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway import as_configured, page_door, pauses
+from gateway import as_configured, memory, page_door, pauses
 from gateway import requests as orders
 from gateway.alerts import Alerts, learn
 from gateway.calibration.desk import CalibrationDesk
@@ -375,6 +375,7 @@ class Gateway:
                 notify(f"STATUS={stands}")
             else:
                 notify(f"WATCHDOG=1\nSTATUS={self.status.sentence()}")
+            memory.give_back()
             await asyncio.sleep(WATCHDOG_S)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway import config_carried
+from gateway import config_apart, config_carried, memory
 
 
 def main(config_path: Path, clock_path: Path | None) -> int:
     """Returns the exit status."""
+    memory.one_arena()
     config_carried.choose()
+    config_apart.ahead()
     from gateway.process import main as run
 
     return run(config_path, clock_path)

@@ -167,6 +167,9 @@ class Intake:
         self._real_s = real_s
         self._lanes: dict[str, Lane] = {}
         self._buses: dict[str, polls.BusIngest] = {}
+        self._answered: set[str] = (
+            set()
+        )  # buses, since the start: their first answers do not wait for company
         self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
 
     # Starting -----------------------------------------------------------------------------------------------
@@ -325,12 +328,10 @@ class Intake:
                     self._journaled_of(lane, taken)
                     self.uncommitted.release(kept)
 
+            patience_s = self._real_s(POLL_PATIENCE_S) if source in self._answered else 0.0
+            self._answered.add(source)
             self.journal.submit(
-                entries,
-                drafts=drafts,
-                now_ms=moment.now_ms,
-                done=done,
-                patience_s=self._real_s(POLL_PATIENCE_S),
+                entries, drafts=drafts, now_ms=moment.now_ms, done=done, patience_s=patience_s
             )
         return self._room() if self.journal.full else None
 

@@ -199,7 +199,7 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
         windows.resume(start_ms if start_ms == end_ms else start_ms + length, newest)
     windows.replaying = True
     for first, last, source in reader.spans(windows.next_ms or 0):
-        feed(reader, windows.lanes, reader.entries(first, last), source)
+        feed(reader, windows.lanes, reader.of_source(first, last, source), source)
     windows.replaying = False
     if newest and windows.next_ms is not None:
         windows.mark_late(
@@ -228,7 +228,7 @@ def recompute(
             state.expected = expected.get(state.channel.symbol) or None
             state.carried = left(state.channel, before.get(state.channel.symbol))
         for first, last, source in reader.spans(start_ms, end_ms):
-            feed(reader, scratch.lanes, reader.entries(first, last), source)
+            feed(reader, scratch.lanes, reader.of_source(first, last, source), source)
         return scratch.close(start_ms), stored, through
     finally:
         reader.rows("COMMIT")

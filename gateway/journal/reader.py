@@ -109,6 +109,15 @@ class Reader:
 
     # Entries ------------------------------------------------------------------------------------------------
 
+    def of_source(self, first: int, last: int, source: str) -> Iterator[Stored]:
+        """Entries first..last of one source, in order. Of others, which lie between them, no body is read."""
+        cursor = self._connection.execute(
+            f"{_ENTRY} WHERE idx >= ? AND idx <= ? AND +source = (SELECT id FROM source WHERE name = ?) "
+            "ORDER BY idx",
+            (first, last, source),
+        )
+        return map(_stored, cursor)
+
     def entries(self, first: int = 0, last: int | None = None, kinds: Sequence[int] = ()) -> Iterator[Stored]:
         """Entries first..last, both included, in order, but for those that were pruned; only those `kinds`,
         which have an index, if any are named. Name those you want: there are 100,000s of deliveries a year.

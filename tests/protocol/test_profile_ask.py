@@ -50,6 +50,13 @@ def test_a_span_becomes_a_scale():
     assert abs(answered(profile, {"span": 2}).quantities[0].scale - 7200 / 32767) < 1e-6
 
 
+def test_the_steps_of_a_scale_may_be_fractions():
+    q = bare(type="int16", word_order="ABCD", scale="?span * 2.5 / 1e3 + 1")
+    assert (
+        abs(answered(parse(whole(quantity=[q], ask=[SPAN])), {"span": 2}).quantities[0].scale - 1.005) < 1e-6
+    )
+
+
 def two():
     made = []
     for id in ("one", "two"):

@@ -40,7 +40,7 @@ MODULES: dict[str, Stages] = {
     "protocol/quality.py": _protocol("test_quality"),
     "protocol/reading.py": _protocol("test_reading"),
     "protocol/receipt.py": _protocol("test_receipt"),
-    "protocol/records.py": _protocol("test_messages", "test_shapes", "test_summary"),
+    "protocol/records.py": _protocol("test_records", "test_messages", "test_shapes", "test_summary"),
     "protocol/registers.py": _protocol("test_registers", f"{ORACLES}test_registers_oracle"),
     "protocol/seal.py": _protocol("test_seal", "test_seal_check"),
     "protocol/seal_check.py": _protocol("test_seal_check"),

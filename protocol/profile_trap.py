@@ -9,7 +9,6 @@
 from collections import namedtuple
 
 from protocol import fields, quality
-from protocol.registers import words_of
 
 Trap = namedtuple("Trap", "kind answer number quantities source")
 
@@ -116,8 +115,3 @@ def of(traps, kind, quantity=None):
         if trap.kind == kind and (quantity is None or quantity in trap.quantities):
             return trap
     return None
-
-
-def words_are(quantity, address, count):
-    # Whether a request covers exactly the registers of this quantity or status.
-    return (address, count) == (quantity.register, words_of(quantity.type))

@@ -8,6 +8,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.journal import checkpoints
 from gateway.journal.checkpoints import KEY_FILE, MARK_FILE, VKEY_FILE, Checkpoints
@@ -178,6 +180,27 @@ def test_a_mark_that_was_changed_is_not_believed(tmp_path, offset):
     assert "No checkpoint is signed" in life(tmp_path, some(3)).reason and len(kept(tmp_path)) == 1
 
 
+def test_a_note_in_anothers_name_is_not_ours(tmp_path):
+    """Signed with our key, but it says that it is of another log."""
+    signing = life(tmp_path, some(3))
+    verifier, signer = signed(tmp_path, signing.latest), checkpoints.signer(tmp_path, NAME)
+    text = checkpoint.Checkpoint(f"{NAME}X", verifier.size, verifier.root).text()
+    data = note.with_signatures(note.Note(text, ()), signer.sign(text)).encode()
+    with pytest.raises(note.EvidenceError, match=f"{NAME}X has not signed"):
+        checkpoints.opened(data, [signer.verifier])
+    assert checkpoints.opened(signing.latest, [signer.verifier]) == verifier
+
+
+def test_a_key_that_the_journal_does_not_know_of_signs_nothing(tmp_path):
+    """A new epoch's key that lies beside a journal that does not begin with one."""
+    life(tmp_path, some(3))
+    other = tmp_path / "other"
+    other.mkdir()
+    key = checkpoints.signer(other, f"{NAME}/epoch-2").verifier
+    why = checkpoints.standing(key, [], [], 4, None).apart[0].why  # nothing is looked up
+    assert "is of epoch 2, and the journal does not hold the entry that it begins with" in why
+
+
 def test_what_no_disk_holds_goes_to_nobody(tmp_path, monkeypatch):
     """The COMMIT fails: what was signed for it is not remembered, and the next one is signed anew."""
     armed = [True]
@@ -211,6 +234,10 @@ def spoiled(path: Path, how: str) -> None:
         key.chmod(0o640)
     elif how == "garbage":
         key.write_text("no key")
+    elif how == "of another kind":
+        pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+        made = X25519PrivateKey.generate()
+        key.write_bytes(made.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     else:
         other = path / "other"
         other.mkdir()
@@ -224,6 +251,7 @@ def spoiled(path: Path, how: str) -> None:
         ("gone", "is gone"),
         ("readable", "chmod 600"),
         ("garbage", "is no key"),
+        ("of another kind", "is no Ed25519 key"),
         ("another", "does not belong"),
     ],
 )

@@ -32,6 +32,12 @@ def test_direction_against_the_library():
         assert min(off, 360 - off) < 1e-10
 
 
+def test_directions_by_hand():
+    for degrees, east, north in ((0, 0, 2), (90, 2, 0), (180, 0, -2), (270, -2, 0), (315, -1, 1)):
+        assert direction(east, north) == pytest.approx(degrees)
+    assert direction(0.0, 0.0) == direction(0.0, -0.0) == 0.0  # calm: there is none
+
+
 def test_means_by_hand():
     """350 and 10 are 20 degrees apart around north: their mean is 0, not 180."""
     assert Mean([(350, 1), (10, 1)]).degrees() == pytest.approx(0, abs=1e-9) or Mean(

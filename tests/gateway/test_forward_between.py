@@ -191,6 +191,70 @@ def test_what_goes_wrong_is_told_to_whoever_called_and_the_worker_goes_on():
     run(case)
 
 
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_whoever_called_may_go_away_and_the_worker_goes_on(ends):
+    """A person who closes the page: what was asked for is done all the same, and nobody is told."""
+
+    async def case() -> None:
+        begun, go, done = asyncio.Event(), asyncio.Event(), []
+
+        async def call() -> None:
+            begun.set()
+            await go.wait()
+            done.append(ends)
+            if ends == "badly":
+                raise JournalError("The disk is full.")
+
+        outbox = backlog(5)
+        one = worker(Scripted(), outbox)
+        task = asyncio.create_task(one.run())
+        caller = asyncio.create_task(one.between(call))
+        await begun.wait()
+        await stopped(caller)
+        assert caller.cancelled()
+        go.set()
+        await outbox.drained.wait()
+        assert done == [ends] and outbox.delivered_ids == [1, 2, 3, 4, 5] and not task.done()
+        await stopped(task)
+
+    run(case)
+
+
+class LosesAMark(MemoryOutbox):
+    """Its disk hangs with the first mark, and then fails."""
+
+    def __init__(self, documents: list[Document]):
+        super().__init__(documents)
+        self.fails = asyncio.Event()
+        self.failed_once = False
+
+    async def delivered(self, ids: list[int]) -> None:
+        if not self.failed_once:
+            await self.fails.wait()
+            self.failed_once = True
+            raise JournalError("The disk is full.")
+        await super().delivered(ids)
+
+
+def test_what_was_confirmed_and_could_not_be_marked_is_pending_and_can_be_parked():
+    async def case() -> None:
+        destination, outbox = Scripted(), LosesAMark([document(0)])
+        one = worker(destination, outbox)
+        task = asyncio.create_task(one.run())
+        await until(lambda: destination.confirmed)
+        caller = asyncio.create_task(one.between(lambda: park(outbox, destination, 1)))
+        await asyncio.sleep(0.1)
+        assert not caller.done(), "a mark is under way"
+        outbox.fails.set()
+        assert await caller == "parked"
+        outbox.put(document(1))
+        await outbox.drained.wait()
+        assert outbox.delivered_ids == [2] and destination.began == [1, 2] and one.counters.failed == 1
+        await stopped(task)
+
+    run(case)
+
+
 def test_a_worker_that_ends_leaves_nobody_waiting():
     async def case() -> None:
         async def hangs() -> None:

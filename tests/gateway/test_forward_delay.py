@@ -195,6 +195,7 @@ def test_a_gateway_does_not_wait_at_its_end_for_what_is_not_due(tmp_path):
             assert await gateway.stop() == 0
         assert len(list((tmp_path / "sent").rglob("*.txt"))) == 1
         opened = app.Gateway(load(config), Clock())
+        opened.journal.start()
         opened.counters.destination("local").queued = 1
         await asyncio.wait_for(opened._send_rest(), 20)
         opened.workers["local"].counters.delay_ms = 0  # the control: without the delay it is waited for

@@ -144,6 +144,43 @@ def test_nothing_overtakes_what_failed_while_a_slow_disk_marks_what_is_newer(mon
     asyncio.run(main())
 
 
+class AsksSlowly(MemoryOutbox):
+    """A disk that takes its time to say what else there is."""
+
+    def __init__(self, documents: list[Document]):
+        super().__init__(documents)
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def pending(self, destination: str, after_id: int, limit: int) -> list[Document]:
+        rows = await super().pending(destination, after_id, limit)
+        if after_id:
+            self.asked.set()
+            await self.answers.wait()
+        return rows
+
+
+def test_nothing_overtakes_what_failed_while_a_slow_disk_says_what_comes_next():
+    async def main() -> None:
+        destination, outbox = Scripted(2, {1: [Unreachable("cut.")]}), AsksSlowly([document(0)])
+        destination.gate.clear()
+        task = asyncio.create_task(worker(destination, outbox).run())
+        async with asyncio.timeout(60):
+            while not destination.flying:
+                await asyncio.sleep(0)
+            outbox.put(document(1))
+            await outbox.asked.wait()
+            destination.gate.set()
+            while destination.flying:
+                await asyncio.sleep(0)
+            outbox.answers.set()
+            await outbox.drained.wait()
+        assert destination.began == [1, 1, 2] and outbox.delivered_ids == [1, 2]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 class FailsWhileAsked(MemoryOutbox):
     """Its first mark is lost while it looks whether there is more."""
 

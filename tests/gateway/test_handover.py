@@ -127,6 +127,47 @@ def test_an_entry_is_never_earlier_than_the_one_before(tmp_path):
         assert rotate_key(log, "the clock is behind", Now(5, 5)).entry.at_ms == 1002
 
 
+def test_a_journal_that_is_not_there_or_damaged_gets_no_other_key(tmp_path):
+    with pytest.raises(JournalError, match="has this gateway ever run"):
+        rotate(tmp_path)
+    life(tmp_path, some(3))
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute("DROP TRIGGER entry_unchanged")
+        connection.execute("UPDATE entry SET body = x'00' WHERE idx = 2")
+        connection.commit()
+    with pytest.raises(JournalError, match="Entry 2 does not match its hash"):
+        rotate(tmp_path)
+    (tmp_path / "journal.db").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(JournalError, match=r"cannot be opened.*Check the disk"):
+        rotate(tmp_path)
+    assert not (tmp_path / NEXT_FILE).exists()
+
+
+def test_a_published_key_that_is_gone_or_none_is_asked_for(tmp_path):
+    life(tmp_path, some(3))
+    path = tmp_path / VKEY_FILE
+    path.write_text("no key\n")
+    with pytest.raises(JournalError, match=r"log\.vkey is no verifier key .*: put it back"):
+        rotate(tmp_path)
+    path.unlink()
+    with pytest.raises(JournalError, match=r"log\.vkey is gone: put it back"):
+        begin(tmp_path)
+    assert told(tmp_path) == []
+
+
+def test_a_journal_that_somebody_reads_is_not_put_into_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_MS", 20)
+    life(tmp_path, some(3))
+    with closing(StoppedLog(tmp_path, NAME)) as log:
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT COUNT(*) FROM entry").fetchone()
+            with pytest.raises(JournalError, match="cannot be put into one file"):
+                log.detach()
+        log.detach()
+    assert [path.name for path in tmp_path.glob("journal.db*")] == ["journal.db"]
+
+
 # A new epoch ------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from gateway.journal import database, fold
 from gateway.journal import journal as journal_module
 from gateway.journal.fold import Fold
 from gateway.journal.kinds import EVENT, WINDOW
-from gateway.journal.reader import Reader
+from gateway.journal.reader import Reader, reading
 from gateway.journal.writer import Entry
 from gateway.windows import Window, body
 from protocol import cbor
@@ -235,6 +237,17 @@ def test_something_else_than_a_journal_is_refused(tmp_path):
         opened(path)
 
 
+def test_without_a_write_ahead_log_or_its_names_on_the_disk_nothing_is_opened(tmp_path):
+    with pytest.raises(sqlite3.OperationalError, match="no write-ahead log, but memory"):
+        database.connect(":memory:")
+    path = tmp_path / "journal.db"
+    Path(f"{path}-wal").mkdir()  # as good as a log that cannot be read
+    with pytest.raises(JournalError, match=r"cannot be opened: disk I/O error"):
+        opened(path)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        database.sync_folder(tmp_path / "nowhere" / "journal.db")
+
+
 def test_a_migration_that_fails_leaves_nothing(tmp_path, monkeypatch):
     connection = database.connect(tmp_path / "journal.db")
 
@@ -305,6 +318,57 @@ def test_closing_writes_what_was_submitted(tmp_path):
 
     with_journal(path, use)
     assert len(bodies(path)) == 200
+
+
+def test_whoever_reads_hears_of_a_disk_that_says_no(tmp_path):
+    def refused(reader):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async def use(journal):
+        await journal.commit(entries=frames(journal, 1, 3))
+        with pytest.raises(JournalError, match=r"cannot be read \(disk I/O error\): check the disk"):
+            await journal.read(refused)
+        assert await journal.read(Reader.size) == 3  # the next one is served again
+
+    with_journal(tmp_path / "journal.db", use)
+
+
+@pytest.mark.parametrize(
+    "version, says",
+    [
+        (0, "is empty, or no journal"),
+        (database.VERSION - 1, "start the gateway once, it brings it up to date"),
+        (database.VERSION + 1, "install the newer one"),
+    ],
+)
+def test_a_journal_of_another_version_is_not_read(tmp_path, version, says):
+    path = tmp_path / "journal.db"
+    with_journal(path, lambda journal: journal.commit(entries=frames(journal, 1, 2)))
+    with reading(path) as reader:
+        assert reader.size() == 2
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(JournalError, match=says), reading(path):
+        pass
+
+
+def test_a_file_that_is_missing_or_no_database_is_not_read(tmp_path):
+    path = tmp_path / "journal.db"
+    for _ in range(2):
+        with pytest.raises(JournalError, match="cannot be read"), reading(path):
+            pass
+        path.write_bytes(b"this is no database" * 1000)
+
+
+def test_a_hash_that_is_not_there_is_not_made_up(tmp_path):
+    path = tmp_path / "journal.db"
+    with_journal(path, lambda journal: journal.commit(entries=frames(journal, 1, 300)))
+    with reading(path) as reader:
+        tree = reader.tree()
+        assert len(tree.hash_at(8, 0)) == len(tree.hash_at(5, 8)) == 32  # 256 entries; 256 to 287
+        for level, index, first, last in ((8, 1, 256, 511), (5, 9, 288, 319), (0, 300, 300, 300)):
+            with pytest.raises(JournalError, match=f"entries {first} to {last} are missing"):
+                tree.hash_at(level, index)
 
 
 def test_a_reader_cannot_write(tmp_path):

@@ -63,6 +63,20 @@ def test_what_is_written_is_read_the_first_time_and_again():
     assert quick > 200, "the quick way is one that is taken"
 
 
+def test_when_it_arrived_is_told_of_what_begins_like_one_that_was_read():
+    assert leaves.arrived_ms(b"") is leaves.arrived_ms(b"\x85\x01") is None
+    told = 0
+    for leaf in some():
+        data = leaf_bytes(*leaf)
+        if (leaf.kind, leaf.source) not in leaves._beginnings.values():
+            assert leaves.arrived_ms(data) is None
+        parse(data)
+        usual = leaf.kind < 24 and len(leaf.source.encode()) < 24 and leaf.arrived_ms >= 1 << 32
+        assert leaves.arrived_ms(data) == (leaf.arrived_ms if usual else None)
+        told += usual
+    assert told > 200
+
+
 def test_both_ways_read_the_same_and_refuse_the_same(generally):
     """Every bit of some entries, cut short, drawn out, and heads that are longer than they need be."""
     chance = random.Random(1)

@@ -15,6 +15,7 @@ import pytest
 from gateway.counters import Counters
 from gateway.errors import JournalError
 from gateway.journal import compact as compact_module
+from gateway.journal import database
 from gateway.journal import retention as retention_module
 from gateway.journal.compact import compact
 from gateway.journal.outbox import JournalOutbox
@@ -356,6 +357,21 @@ def test_a_pruned_entry_has_a_receipt_for_whoever_has_its_bytes(tmp_path):
     reader.close()
 
 
+def test_pruning_waits_while_the_queue_is_half_full(tmp_path, monkeypatch):
+    log = Log(tmp_path)
+    filled(log)
+    asked: list[int] = []
+
+    def half_full(journal) -> bool:
+        asked.append(journal.submitted)
+        return len(asked) <= 5
+
+    monkeypatch.setattr("gateway.journal.journal.Journal.half_full", property(half_full))
+    assert log.use(lambda journal, retention: retention.prune()) > 0
+    assert len(asked) > 6 and len(set(asked[:6])) == 1, "it pruned while others had to wait"
+    assert checked(log, oldest(log)) > 0
+
+
 def test_the_task_tells_what_keeps_it_from_working(tmp_path, monkeypatch):
     log = Log(tmp_path)
     filled(log)
@@ -428,6 +444,22 @@ def test_a_smaller_file_that_is_not_the_journal_takes_nobodys_name(tmp_path, mon
     with pytest.raises(JournalError, match="make room"):
         compact(log.path)
     assert dump(log) == content and not list(tmp_path.glob("*.compact*"))
+
+
+def test_a_journal_of_another_version_or_no_journal_is_not_made_smaller(tmp_path):
+    log = Log(tmp_path)
+    filled(log, 2, 3)
+    with sqlite3.connect(log.path) as connection:
+        connection.execute(f"PRAGMA user_version = {database.VERSION - 1}")
+    connection.close()
+    content = dump(log)
+    with pytest.raises(JournalError, match="of another version: let this version's gateway open it first"):
+        compact(log.path)
+    assert dump(log) == content
+    log.path.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(JournalError, match="cannot be made smaller"):
+        compact(log.path)
+    assert not list(tmp_path.glob("*.compact*"))
 
 
 def is_fresh(connection: sqlite3.Connection) -> bool:

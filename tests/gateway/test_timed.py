@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from gateway import flags, timed
 from gateway.accumulate import Cell, State
 from gateway.checks import Checks
 from gateway.timed import Timed
-from gateway.windows import Channel, Settings, Window, Windows, body, parse_body
+from gateway.windows import THINNED, Channel, Settings, Window, Windows, body, parse_body
 from protocol import quality as q
 from protocol.messages import Summary
 from protocol.reading import bits_float, float_bits
@@ -122,6 +123,20 @@ def test_a_direction_is_that_of_the_mean_vector():
     [row] = closed(windows)
     assert min(row.value, 360 - row.value) < 1e-6 and row.status == "00"
     assert row.deviation == pytest.approx(50**0.5, abs=0.01)  # the ordinary one, of so few degrees
+
+
+def test_a_direction_by_means_of_thinned_readings():
+    """Five readings about west count as five; what went round more than half of the circle has no mean."""
+    windows = windows_of(average="vector")
+    give(windows, (0, 180.0))
+    for number, (mean, low, high) in enumerate(((270.0, 260.0, 280.0), (180.0, 0.0, 359.0))):
+        row = (0, *map(float_bits, (mean, low, high)), 5, q.OK, 0)
+        at_ms = START + 240_000 - number * 60_000
+        windows.lanes[SOURCE].add_summary(Summary(1, 2, at_ms, 1, 60_000, (row,)), NOW, 0.0)
+    assert windows.states[0].open() == 11
+    [row] = closed(windows)
+    assert row.value == pytest.approx(180.0 + math.degrees(math.atan2(5, 1)))
+    assert (row.count, row.reason) == (6, THINNED)
 
 
 def test_a_state_is_the_newest_by_its_own_time():
@@ -246,6 +261,20 @@ def test_another_unit_begins_anew():
     assert windows.states[0].carried.meter is None
     windows.resume(START + LENGTH, {"X": row._replace(unit="m3")})
     assert windows.states[0].carried.meter == 9.0
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_late_reading_does_not_change_what_was_made_before_there_was_the_check(check):
+    """The window was made by a channel that nobody watched for standing still. Watched, it would leave since
+    when; the windows behind it were made without, and no late reading makes them others.
+    """
+    windows = windows_of(checks=STUCK if check else ())
+    give(windows, (0, 5.0), (1, 6.0))
+    (new,) = closed(windows)
+    old = new._replace(steady_ms=None, last=4.0)
+    assert (new.steady_ms is not None) == check
+    assert not windows.passes_on([new], [old])
+    assert windows.passes_on([new], [old._replace(steady_ms=START)]) == check
 
 
 # What readings that nobody saw one by one leave

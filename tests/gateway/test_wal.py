@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import JournalError
 from gateway.journal import database, wal, writer
 from gateway.journal.wal import Wal
 from tests.gateway.journal_rig import Connection, Disk, bodies, frames, io_error, with_journal
@@ -100,6 +101,59 @@ def test_an_error_of_moving_it_is_seen_and_the_database_opened_afresh(tmp_path, 
     texts = texts_of(tmp_path / "journal.db", disk)
     assert disk.failed == times and disk.opened == 1 + times, "tried again on the same connection"
     assert "disk I/O error" in texts[0] and texts[-1] == "" and texts.count("") == 1
+
+
+@pytest.mark.parametrize("then", ["closed", "changed"])
+def test_a_log_that_could_not_be_moved_and_the_journal_is_not_as_it_was(tmp_path, monkeypatch, then):
+    """It is closed before the disk can be written again; or it comes back with another end: it stops."""
+    path = tmp_path / "journal.db"
+
+    class Cut(Disk):
+        def __call__(self, name):
+            if self.opened == 1 and then == "changed":
+                connection = sqlite3.connect(path)
+                connection.execute("DROP TRIGGER entry_stays")
+                connection.execute("DELETE FROM entry WHERE idx = (SELECT MAX(idx) FROM entry)")
+                connection.commit()
+                connection.close()
+            return super().__call__(name)
+
+    fails = moving_fails(1 if then == "changed" else 1 << 30)
+    texts: list[str] = []
+
+    async def use(journal) -> int:
+        """How many commits were acknowledged."""
+        journal.hear_of_status = texts.append
+        tasks = []
+        while not texts:
+            tasks.append(asyncio.create_task(commit(journal, len(tasks))))
+            while not tasks[-1].done() and not texts:
+                await asyncio.sleep(0.001)
+        while then == "changed" and not journal.stopped:
+            await asyncio.sleep(0.001)
+        await journal.close(5.0)
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(error is None or isinstance(error, JournalError) for error in done)
+        return done.count(None)
+
+    acknowledged = with_journal(path, use, Cut(fails))
+    if then == "changed":
+        assert any("after a disk error it has" in text for text in texts), texts
+        assert len(bodies(path)) == acknowledged - 1
+    else:
+        assert len(bodies(path)) == acknowledged >= 10
+
+
+def test_a_log_that_cannot_be_looked_at_is_an_error_of_the_disk(tmp_path):
+    connection = database.connect(tmp_path / "journal.db")
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        Wal(connection, str(tmp_path / "nowhere" / "journal.db"))
+    log = Wal(connection, str(tmp_path / "journal.db"))
+    assert not log.grown()
+    log.close()
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        log.grown()
+    connection.close()
 
 
 def test_control_an_error_that_is_kept_to_itself_is_not_seen(tmp_path, monkeypatch):

@@ -343,6 +343,53 @@ def test_control_a_quick_way_without_limits_is_caught(monkeypatch):
     assert [repr(lived(seed)) for seed in range(10)] != right
 
 
+def test_points_that_are_no_curve_are_as_if_nobody_had_told_them():
+    windows = windows_of()
+    [state], lane = windows.states, windows.lanes["device/st-01"]
+    lane.describe(1, [("cod", 25_000, 7, ((0.0, 0.0), (10.0, 20.0)))])
+    give(windows, (0, 5.0, q.OK, 0, 7))
+    assert lane.newest(state, NOW)[1:] == (10.0, q.OK)
+    told = lane.told
+    lane.describe(1, [("cod", 25_000, 7, ((0.0, 0.0), (0.0, 20.0)))])  # a step
+    give(windows, (25_000, 5.0, q.OK, 0, 7))
+    assert lane.newest(state, NOW)[1:] == (5.0, q.FAULT) and lane.told == told + 1
+    assert windows.close(START)[0].value == 10.0
+
+
+def test_a_corrected_curve_counts_from_then_on():
+    windows = windows_of()
+    [state], lane = windows.states, windows.lanes["device/st-01"]
+    lane.describe(1, [("cod", 25_000, 7, ((0.0, 0.0), (10.0, 20.0)))])
+    give(windows, (0, 5.0, q.OK, 0, 7))
+    told = lane.told
+    lane.corrected("cod", 7, ((0.0, 0.0), (10.0, 30.0)))
+    give(windows, (25_000, 5.0, q.OK, 0, 7))
+    assert lane.newest(state, NOW)[1:] == (15.0, q.OK) and lane.told == told + 1
+    assert windows.close(START)[0].value == 12.5  # 10 by the old curve, 15 by the new one
+
+
+def test_much_of_one_window_is_added_up_on_the_way(monkeypatch):
+    """A lane keeps SETTLE_READINGS at most, a cell FRESH_MAX; what comes out is the same."""
+
+    def story() -> tuple[int, int, list[Window]]:
+        windows = windows_of(interval_ms=100)
+        [state], lane = windows.states, windows.lanes["device/st-01"]
+        kept = fresh = 0
+        for n in range(300):
+            give(windows, (n * 100, 0.1 * n, q.OK))
+            kept = max(kept, sum(len(rows) for _, rows, *_ in lane._kept))
+            fresh = max(fresh, len(state.cells[START].fresh))
+        assert lane.read_now() == [300]
+        return kept, fresh, windows.close(START)
+
+    usual = story()
+    monkeypatch.setattr("gateway.lane.SETTLE_READINGS", 20)
+    monkeypatch.setattr("gateway.accumulate.FRESH_MAX", 40)
+    assert usual[0] == 300
+    kept, fresh, rows = story()
+    assert kept <= 20 and fresh <= 40 + 21 and rows == usual[2]
+
+
 def test_channel_numbers_mean_what_the_boot_said():
     windows = windows_of(Channel("COD", "", "device/st-01", "cod"), Channel("pH", "", "device/st-01", "ph"))
     lane = windows.lanes["device/st-01"]
@@ -504,6 +551,38 @@ def test_late_readings_make_a_revision_with_its_reason():
     late.settled()
     assert (windows.states[0].read, windows.states[0].windowed, windows.states[0].late) == (12, 12, 0)
     assert windows.revised(scratch.close(START), [*first, revised._replace(value=1.0)])[0].revision == 3
+
+
+def test_late_readings_that_could_not_be_computed_are_not_forgotten():
+    """The disk did not let its readings be read: they wait, together with those that came meanwhile."""
+    windows = windows_of()
+    windows.close(START)
+    give(windows, (0, 1.0, q.OK), (1, 2.0, q.OK), mono_s=10.0)
+    [late] = windows.late_due(10.0 + LATE_QUIET_S)
+    assert windows.late_waiting == 0
+    windows.again(late)
+    assert windows.late_waiting == 1
+    [late] = windows.late_due(11.0 + LATE_QUIET_S)
+    give(windows, (2, 3.0, q.OK), mono_s=1000.0)
+    windows.again(late)
+    [both] = windows.late_due(1000.0 + LATE_QUIET_S)
+    assert both.start_ms == START and windows.late_waiting == 0 and windows.states[0].late == 3
+    both.settled()
+    assert (windows.states[0].late, windows.states[0].windowed) == (0, 3)
+
+
+def test_what_was_counted_as_unplaced_can_be_taken_back_under_another_boot():
+    windows = windows_of()
+    [state], lane = windows.states, windows.lanes["device/st-01"]
+    untold = frame((0, 1.0, q.OK), (1, 2.0, q.OK), base_ms=500, boot=2, clock=0)
+    lane.add(untold, NOW, 0.0)
+    give(windows, (0, 1.0, q.OK))
+    assert (state.unplaced, lane.read_now()) == (2, [3])
+    lane.not_counted(untold)
+    assert (state.unplaced, lane.read_now()) == (0, [1])
+    assert lane.place(2, START - 500)
+    assert lane.add(untold, NOW, 0.0) == (START, START + 1)
+    assert (state.unplaced, lane.read_now(), windows.close(START)[0].count) == (0, [3], 3)
 
 
 def test_only_what_changed_is_revised():

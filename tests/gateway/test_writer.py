@@ -276,6 +276,62 @@ def test_the_file_size_limit_of_the_system(tmp_path):
     assert resource.RLIMIT_FSIZE and signal.SIGXFSZ  # what this test rests on
 
 
+def test_rows_that_do_not_fit_stop_it_and_are_not_tried_again(tmp_path):
+    """That is no disk's fault: to write them once more would end the same way, for ever."""
+    tried: list[str] = []
+
+    def plan(sql, commits):
+        if armed and sql.startswith("INSERT INTO entry"):
+            tried.append(sql)
+            return sqlite3.IntegrityError("UNIQUE constraint failed: entry.idx")
+        return None
+
+    armed: list[bool] = []
+    path = tmp_path / "journal.db"
+
+    async def use(journal):
+        await journal.commit(entries=frames(journal, 1, 2))
+        armed.append(True)
+        with pytest.raises(JournalError, match=r"refused rows that must fit \(UNIQUE constraint"):
+            await journal.commit(entries=frames(journal, 21, 5))
+        assert journal.stopped and journal.refusing and "stopped" in journal.status
+        with pytest.raises(JournalError):
+            await journal.commit(entries=frames(journal, 71, 1))
+
+    with_journal(path, use, Disk(plan))
+    assert len(tried) == 1 and len(bodies(path)) == 2
+
+
+def test_after_an_error_it_is_not_opened_while_somebody_reads_an_old_state(tmp_path, monkeypatch):
+    """What lies in the log could be undone by the disk: it has to be moved first, and a reader keeps it."""
+    monkeypatch.setattr("gateway.journal.database.BUSY_MS", 20)
+    path = tmp_path / "journal.db"
+    armed: list[bool] = []
+    disk = Disk(lambda sql, commits: io_error() if armed and sql == "COMMIT" and armed.pop() else None)
+
+    async def use(journal):
+        await journal.commit(entries=frames(journal, 1, 2))
+        other = sqlite3.connect(path)
+        other.execute("BEGIN")
+        assert other.execute("SELECT COUNT(*) FROM entry").fetchone() == (2,)
+        await journal.commit(entries=frames(journal, 21, 2))  # behind what it reads
+        armed.append(True)
+        texts, done = [], []
+        journal.hear_of_status = texts.append
+        journal.submit(frames(journal, 41, 5), done=done.append)
+        async with asyncio.timeout(60):
+            while not any("while it is read" in text for text in texts):
+                await asyncio.sleep(0.01)
+            assert done == []
+            other.close()
+            while not done:
+                await asyncio.sleep(0.01)
+        assert done[0].error is None and journal.status == ""
+
+    with_journal(path, use, disk)
+    assert len(bodies(path)) == 9 and disk.failed == 1
+
+
 def test_a_tail_that_nobody_can_explain_stops_it(tmp_path):
     """Somebody else wrote to the journal meanwhile: never guess, stop."""
     path = tmp_path / "journal.db"

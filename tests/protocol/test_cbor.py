@@ -62,6 +62,12 @@ def test_what_cannot_be_sent_says_so():
         raises(CodecError, cbor.dumps, value)
 
 
+def test_text_with_half_a_character_is_not_sent():
+    for half in (chr(0xD800), "NO" + chr(0xDFFF), {chr(0xD912): 1}):
+        assert "surrogate" in str(raises(CodecError, cbor.dumps, half))
+    assert cbor.dumps(chr(0xD7FF) + chr(0xE000)) == unhex("66ed9fbfee8080")
+
+
 def test_bytearrays_and_memory_are_read():
     assert cbor.loads(bytearray(b"\x82\x01\x41\x00")) == [1, b"\0"]
     assert cbor.dumps([bytearray(b"ab"), (1, 2)]) == unhex("824261628201" + "02")

@@ -1,5 +1,6 @@
 # runs on: cpython, micropython
 
+from protocol._compat import compare_digest
 from protocol.cose import KID_BYTES_MAX, Mac0, kid_of, payload_of
 from protocol.errors import AuthError, CodecError, ConfigError
 from tests.protocol._check import Random, raises, unhex, vectors
@@ -78,6 +79,13 @@ def test_every_flipped_bit_is_refused():
             flipped = bytearray(body)
             flipped[place] ^= 1 << bit
             raises(AuthError, mac.open, bytes(flipped))
+
+
+def test_digests_are_equal_when_every_byte_is():
+    for a, b in ((b"", b""), (b"ab", b"ab"), (bytes(32), bytes(32))):
+        assert compare_digest(a, b)
+    for a, b in ((b"", b"a"), (b"ab", b"a"), (b"ab", b"abc"), (b"ab", b"ac"), (b"ab", b"\xe1b")):
+        assert not compare_digest(a, b) and not compare_digest(b, a)
 
 
 def test_the_key_id_of_another_device_is_seen():

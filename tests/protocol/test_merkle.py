@@ -268,6 +268,7 @@ def test_empty_and_equal_logs():
     refused(check_consistency, 0, 5, ROOTS[1], ROOTS[5], [], says="the old log is empty")
     refused(check_consistency, 0, 0, EMPTY_ROOT, ROOTS[1], [], says="the new log is empty")
     refused(check_consistency, 0, 5, EMPTY_ROOT, ROOTS[5], [ROOTS[1]])
+    refused(check_consistency, 3, 5, ROOTS[3], ROOTS[5], [], says="the consistency proof is empty")
     refused(check_consistency, 5, 5, ROOTS[5], ROOTS[5], [ROOTS[1]])
     refused(check_consistency, 5, 5, ROOTS[5], ROOTS[6], [], says="rewritten")
     refused(check_inclusion, LEAVES[0], 0, 0, [], EMPTY_ROOT)

@@ -156,6 +156,13 @@ def test_calibration_points_take_whole_numbers_and_come_as_floats():
         raises(CodecError, messages.encode, Hello(1, "", "st-01", 7, NONCE, NONCE, one, 7, 1, 0, 5, ""))
 
 
+def test_names_are_as_long_as_they_are_in_bytes_and_hold_whole_characters():
+    for good in ("x" * 32, "tr\u1ea1m" * 5 + "xx"):
+        assert messages.decode(messages.encode(Command(1, 1, good, None))).name == good
+    for bad in ("", "x" * 33, "tr\u1ea1m" * 6, "st-" + chr(0xD800)):
+        raises(CodecError, messages.encode, Command(1, 1, bad, None))
+
+
 def test_only_messages_are_encoded():
     for thing in (None, 5, (3, 1, 1, 0, 0, ()), [], {}):
         raises(CodecError, messages.encode, thing)

@@ -144,10 +144,14 @@ def test_each_fault_names_the_field_and_what_to_write():
     one_fault(["twice"], status=[status(values={"16": "OK", "0x10": "FAULT"})])
     start = {"function": 6, "register": 1, "words": [1, 2], "wait_ms": 0}
     one_fault(["start[0].words", "one word"], start=[start])
+    one_fault(["start[0].words", "a read takes one word"], start=[dict(start, function=3)])
+    one_fault(["start[0].words", "one word a coil"], start=[dict(start, function=15, words=[])])
     identify = {"table": "holding", "register": 0, "words": 1, "type": "uint16"}
     one_fault(["identify[0]", "equals or contains"], identify=[identify])
     identify["equals"] = "text"
     one_fault(["identify[0].equals"], identify=[identify])
+    wide = dict(identify, equals=7, words=2)
+    one_fault(["identify[0].words", "uint16 takes 1"], identify=[wide])
 
 
 def test_all_faults_at_once():

@@ -179,6 +179,18 @@ def test_times_and_positions_are_reported():
     assert device.receive(Ack(nonce(1), 1, 2, 1780000000600, True, 0), 3) == (("time", 1780000000600, True),)
 
 
+def test_a_device_that_greets_with_a_boot_of_before_is_told_where_to_go_on():
+    gateway = GatewaySession("st-01", 5, 10)
+    old = hello(4, 1, 0, 1)
+    assert gateway.receive(old) == gateway_session.STALE
+    assert gateway.ahead(old, 9, True) == Welcome(VERSION, nonce(1), 5, 10, 9, True)
+    assert gateway.ahead(hello(5, 2, 0, 1), 9, True) is None
+    assert gateway.ahead(hello(4, 2, 0, 1, device="st-02"), 9, True) is None
+    assert gateway.receive(hello(7, 3, 0, 1)) == gateway_session.GREET
+    assert gateway.ahead(hello(6, 4, 0, 1), 9, False) == Welcome(VERSION, nonce(4), 7, 0, 9, False)
+    assert gateway.pending == (5, 10)  # nothing changed
+
+
 def test_a_version_that_is_not_ours_is_not_live():
     store = Store(1)
     device = DeviceSession(Hellos(store), store, plain_diff)

@@ -10,6 +10,7 @@ Holding register 0 counts the bottles that are full, and 1 is `level`, for chann
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pymodbus.constants import ExcCodes
@@ -20,14 +21,17 @@ WRITE_COIL, READ_DISCRETE, READ_HOLDING = 5, 2, 3
 
 
 class ModbusSampler:
-    """One unit; `device` is what pymodbus serves. Seconds are those of the machine."""
+    """One unit; `device` is what pymodbus serves. Seconds are those of the machine, unless `now_s` says."""
 
-    def __init__(self, unit: int = 1, fill_s: float = 0.2, hold_s: float = 1.0, contact: str = "good"):
+    def __init__(self, unit: int = 1, fill_s: float = 0.2, hold_s: float = 1.0, contact: str = "good",
+                 now_s: Callable[[], float] = time.monotonic):  # fmt: skip
+        self._now_s = now_s
         self.fill_s, self.hold_s, self.contact = fill_s, hold_s, contact
         self.level = 0  # 0 to 65535
         self.refuses = False  # writes get a Modbus exception
         self.begun = 0  # times that the coil went on
         self.fills: list[float] = []
+        self.full_at: list[float] = []  # when a bottle was taken away full
         self.on_since: float | None = None
         self._off_at = float("-inf")
         self._was_full = False
@@ -57,7 +61,7 @@ class ModbusSampler:
         return None
 
     def _switch(self, on: bool) -> None:
-        now = time.monotonic()
+        now = self._now_s()
         if on and self.on_since is None:
             self.on_since = now
             self.begun += 1
@@ -66,12 +70,13 @@ class ModbusSampler:
             self.fills.append(lasted)
             self._was_full = lasted >= self.fill_s
             self._full += self._was_full
+            self.full_at += [now] if self._was_full else []
             self.on_since, self._off_at = None, now
 
     def _closed(self) -> bool:
         if self.contact != "good":
             return self.contact == "closed"
-        now = time.monotonic()
+        now = self._now_s()
         if self.on_since is not None:
             return now - self.on_since >= self.fill_s
         return self._was_full and now - self._off_at < self.hold_s

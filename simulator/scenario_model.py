@@ -35,6 +35,9 @@ class Station:
     poll_s: int = 30  # how often a device reads
     witness: bool = False
     national: bool = True
+    department: bool = False
+    sampler: bool = False  # on the gateway's own bus
+    polled: bool = False  # the scene's instruments on Modbus TCP are the gateway's own, not the device's
     channels: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Symbol -> more settings of the gateway's channel, such as `checks`, over those of the scene."""
 

@@ -18,7 +18,7 @@ from simulator.scene import KINDS, load_scene
 
 _TEXTS = ("title", "story", "outcome")
 _STATION = {"kind": str, "begins": str, "days": float, "stations": int, "poll_s": int, "witness": bool,
-            "national": bool}  # fmt: skip
+            "national": bool, "polled": bool, "department": bool, "sampler": bool}  # fmt: skip
 _LEAST = {"days": 0.01, "stations": 1, "poll_s": 1}
 _ANY = Station("", 0, 36_500.0)  # what the rest is read by when [station] has a fault
 _HEADER = re.compile(r"\s*\[\[?\s*([\w.\-\"]+)\s*\]\]?")
@@ -86,6 +86,8 @@ class Reading:
                 self.fault(f"{key} is missing")
         if len(self.faults) > before:
             return _ANY
+        if given.get("sampler") and not given.get("polled"):
+            self.fault("the sampler is on the gateway's own bus: write polled = true, too")
         given["begins_ms"] = self._tried(begin, given.pop("begins"))
         if given["kind"] in KINDS:
             self._symbols = load_scene(given["kind"]).symbols

@@ -73,6 +73,7 @@ PROCESS = {
 _RATE = {"rate_bytes_s": _need(NUMBER, "bytes a second")}
 _LATENCY = {"latency_s": _need(NUMBER, "seconds")}
 _CHANCE = {"probability": _need(SHARE, "of each message, or of each kilobyte, to be hit")}
+_ONE = {"channel": _need(SYMBOL, "one that it measures")}
 _CUT = Kind("nothing goes through, what was open breaks")
 _SILENT = Kind("what is open stays open and nothing ever answers")
 _SLOW = Kind("it goes through, slowly", True, _RATE)
@@ -99,10 +100,22 @@ FAULT = {
         "duplicate": Kind("messages come twice", True, _CHANCE),
     },
     "bus": {
-        "silent": Kind("a unit does not answer", True, {"channel": _need(SYMBOL, "one that it measures")}),
+        "silent": Kind("a unit does not answer", True, _ONE),
         "lose": Kind("answers are missing", True, _CHANCE),
         "flip": Kind("answers are damaged", True, _CHANCE),
     },
+    "bus.gateway": {
+        "cut": _CUT, "silent": _SILENT, "half-open": _HALF,
+        "mute": Kind("an instrument does not answer", True, _ONE),
+        "refuse": Kind("an instrument answers that it cannot", True, _ONE),
+        "slow": Kind("an instrument thinks for long before it answers", True, _ONE | _LATENCY),
+        "wrong": Kind("answers are to questions that nobody asked", True, _CHANCE),
+    },
+    "department": {
+        "cut": _CUT, "latency": _LATENCY_KIND,
+        "refuse": Kind("its server answers, and says that it is out of order"),
+    },
+    "sampler": {"blind": Kind("the contact that says that a bottle is full does not close")},
     "device": {"power": Kind("without power")},
     "gateway": {"power": Kind("without power"), "kill": Kind("killed, started again a moment later", False)},
     "disk": {"full": Kind("no space left"), "read-only": Kind("the card went read-only"),
@@ -135,6 +148,13 @@ ACT = {
     "resume": Kind("lets it go on", False, _TO | _WHY),
     "park": Kind("puts aside what waits", False, _TO | _WHY),
     "release": Kind("has it sent after all", False, _TO | _WHY),
+    "empty": Kind("puts empty bottles into the sampler", False, _WHY),
+    "order": Kind("the department's: signs a command and lays it on its desk", False, {
+        "verb": _need(TEXT, "what is to be done", "sample", "resend", "status"),
+        "bottles": _key(COUNT, "of a sample, 1 unless said"),
+        "from": _key(MOMENT, "of what is to be sent again"), "to": _key(MOMENT, "its end"),
+        "lasts": _key(LENGTH, "until it expires, 1d unless said"), **_WHY,
+    }),
 }  # fmt: skip
 
 _SPAN = {"from": _need(MOMENT, "where it begins"), "to": _need(MOMENT, "where it ends")}
@@ -146,6 +166,11 @@ EXPECT = {
     "nothing unexpected": Kind("nothing is in the journal that was not measured, or with another value"),
     "nothing missing": Kind("what a device measured is in the journal, but for `but` readings", None, {
         "but": _key(COUNT, "readings that may be missing, 0 unless said"),
+    }),
+    "every poll": Kind("each poll of the gateway's own instruments is in the journal once, with what the "
+                       "instrument answered, or the reason", None, {
+        "without": _key(COUNT, "polls that at least have a reason and no value, 0 unless said"),
+        "but": _key(COUNT, "polls that may be missing, 0 unless said"),
     }),
     "recovered": Kind("so many readings waited for the end of a fault, and are there", None, {
         "least": _need(COUNT, "readings"),
@@ -174,6 +199,23 @@ EXPECT = {
         "by": _key(TEXT, "who has to have taken it in hand"),
     }),
     "no alert": Kind("none is raised", None, _ABOUT | {"rule": _key(TEXT, "limit unless said")}),
+    "answered": Kind("the order of that moment is answered in time, signed by the station", None, {
+        "at": _need(MOMENT, "when it was given"), "within": _need(LENGTH, "at the latest"),
+        "is": _need(TEXT, "what came of it", "done", "refused", "unknown"),
+        "says": _key(TEXT, "what stands in the answer"),
+    }),
+    "bottles": Kind("so many bottles are filled, in the journal and truly, for that reason", None, _SPAN | {
+        "count": _need(COUNT, "bottles, 0 for none"),
+        "because": _key(TEXT, "who or what asked: `rule`, `department`, a person; anybody unless said"),
+        "state": _key(TEXT, "what is known of them, filled unless said", "filled", "no feedback", "not sent"),
+    }),
+    "sent again": Kind("documents came once more, with the same bytes", None, _TO | {
+        "least": _need(COUNT, "documents"),
+    }),
+    "refused": Kind("somebody is told no: without this line a refusal makes the run fail", None, {
+        "by": _need(TEXT, "who"), "act": _need(TEXT, "what he wanted", *ACT),
+        "says": _key(TEXT, "what stands in the answer"),
+    }),
     "recovers": Kind("after every fault the backlog is through in a tenth of it and five minutes"),
     "revised": Kind("windows were revised after late data; what was said before stands", None, _OF | _SPAN),
     "not revised": Kind("no window has a second revision", None, _OF | _SPAN),

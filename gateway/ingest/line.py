@@ -114,7 +114,7 @@ class Line:
         """Ask something beside the polls: Exchange.ask()'s outcome of the last of 1 + retries attempts."""
         answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
         self._others.append((question, answer))
-        if self._resting is not None:
+        if self._resting is not None and not self._resting.expired():  # else it is about to look by itself
             self._resting.reschedule(asyncio.get_running_loop().time())
         return await answer
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.config_model import Bus, Channel
+from gateway.ingest.coil import CoilWrite
 from gateway.ingest.line import Line
 from protocol import quality
 from protocol.quality import BAD_REPLY, OK, TIMEOUT
@@ -523,3 +524,19 @@ def test_a_line_without_channels_ends():
 def test_question_of_the_rig():
     question = Question(7, 1, struct.pack(">BHH", 3, 16, 2))
     assert question.tcp() == bytes.fromhex("0007 0000 0007 01 03 04 0010 0011")
+
+
+def test_a_question_at_the_moment_at_which_the_line_wakes_by_itself():
+    """asyncio does not let a time-out that is expiring be moved: this ended the gateway."""
+
+    async def main():
+        line = Line(bus(1), channels(source(0, poll_ms=1000)), HandClock(EPOCH_MS), Sink())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0) as line._resting:
+                await asyncio.sleep(60)
+        asked = asyncio.create_task(line.other(CoilWrite(1, 0, True)))
+        await asyncio.sleep(0)
+        assert not asked.done() and len(line._others) == 1
+        asked.cancel()
+
+    asyncio.run(main())

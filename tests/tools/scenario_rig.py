@@ -86,8 +86,9 @@ def _evidence(station: Station, process: tuple[Process, ...]) -> Evidence:
 
 
 def holds(found: Evidence) -> bool:
-    """The verdict of its one expectation."""
-    (verdict,) = judge(found)
+    """The verdict of its one expectation, when nothing happened beside it."""
+    verdict, beside = judge(found)
+    assert beside.holds, beside.found
     assert verdict.found and verdict.sentence
     return verdict.holds
 

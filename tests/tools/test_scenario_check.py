@@ -29,6 +29,7 @@ from tests.tools.scenario_rig import (
 )
 from tools.scenario import check
 from tools.scenario.check_read import Said
+from tools.scenario.notes import WAITED, Note, died, refused
 
 BEGINS = 1_774_544_400_000
 SPAN = 'from = "01:00"\nto = "03:00"'
@@ -165,6 +166,7 @@ def same(found):
     return found
 
 
+REFUSED = 'what = "refused"\nby = "Lan"\nact = "park"\nsays = "already"'
 ALERT = 'what = "alert"\nabout = "COD"\nfrom = "01:00"\nwithin = "15min"'
 GOOD_ALERT = (("raised", 1.1), ("acknowledged", 1.3), ("cleared", 2.5))
 
@@ -283,6 +285,10 @@ CASES = [
         ],
     ),
     (
+        REFUSED, "", lambda e: replace(e, notes=(refused("Lan", "park", "It rests already."),)),
+        [same, lambda e: replace(e, notes=(refused("Lan", "park", "No."),))],
+    ),
+    (
         'what = "no alert"\nabout = "COD"', "",
         lambda e: replace(e, said=said(("raised", 1.1), rule="no data")),
         [
@@ -299,12 +305,20 @@ def test_a_check_holds_and_its_controls_do_not(expect, more, right, broken):
     if right is not None:
         assert holds(right(evidence(story)))
     for place, change in enumerate(broken):
-        assert not holds(change(evidence(story))), f"control {place} was not caught"
+        verdict, *_ = check.judge(change(evidence(story)))
+        assert not verdict.holds, f"control {place} was not caught"
 
 
 def test_every_check_is_tried_here_or_below():
-    tried = {parse_what(expect) for expect, *_ in CASES} | {"export holds", "cosigned", "sign", "no sign"}
+    tried = {parse_what(expect) for expect, *_ in CASES} | ELSEWHERE
     assert tried == set(check.CHECKS) == set(words.EXPECT)
+
+
+ELSEWHERE = {
+    "export holds", "cosigned", "sign", "no sign",  # test_scenario_check_real.py
+    "every poll",  # test_scenario_polled.py
+    "answered", "bottles", "sent again",  # test_scenario_orders.py
+}  # fmt: skip
 
 
 def parse_what(expect: str) -> str:
@@ -313,5 +327,25 @@ def parse_what(expect: str) -> str:
 
 def test_a_verdict_says_what_was_found():
     story = scenario(f'what = "status"\nchannel = "COD"\n{SPAN}\nis = "02"')
-    (verdict,) = check.judge(evidence(story))
+    verdict, _ = check.judge(evidence(story))
     assert str(verdict) == "WRONG  status (channel COD, from 1 h, to 3 h, is 02): 24 x 00 OK"
+
+
+@pytest.mark.parametrize(
+    ("note", "known"),
+    [
+        (died("The gateway", ValueError("why")), False),
+        (Note(WAITED, "At the end there waited: 3 of province"), False),
+        (refused("Lan", "park", "It rests already."), True),
+        (refused("Lan", "park", "No."), False),
+        (refused("Lan", "pause", "It rests already."), False),
+        (refused("Minh", "park", "It rests already."), False),
+    ],
+)
+def test_what_happens_beside_the_story_makes_a_run_fail(note, known):
+    """Unless it is a refusal that the story tells."""
+    for expect, holds_with_it in ((REFUSED, known), ('what = "nothing lost"', False)):
+        found = evidence(scenario(expect))
+        assert check.judge(found)[-1] == (check.BESIDE, True, "nothing")
+        *_, beside = check.judge(replace(found, notes=(note,)))
+        assert beside.holds == holds_with_it and (known or note.text in beside.found)

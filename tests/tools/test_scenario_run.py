@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from tools.people import UsageError
 from tools.scenario import acts, faults
 from tools.scenario.check import judge
 from tools.scenario.check_read import Rows
+from tools.scenario.devices import LightDevice
 from tools.scenario.run import Outcome, run
+from tools.scenario.say import run_scenario
 
 HEAD = """
 title = "A bad hour"
@@ -96,10 +99,33 @@ def test_a_sound_gateway_comes_through(sound):
     assert "readonly database" in log and "2026-03-27T01:0" in log and "a request what=mark" in log
 
 
-def test_the_same_seed_gives_the_same_readings_and_another_does_not(sound, tmp_path):
+def left_behind(outcome: Outcome) -> dict[str, Any]:
+    """What the ledger knows, and the hashes of all files that the province has."""
+    arrivals = outcome.ledger.arrivals
+    files = [path for path in outcome.directory.glob("province/**/*.txt")]
+    return {
+        "numbers": outcome.numbers,
+        "made": list(outcome.ledger.readings()),
+        "journaled": rows(outcome),
+        "arrived": [one for one in arrivals if one.destination == "province"],
+        "messages": [(one.id, one.t_ms) for one in arrivals if one.destination == "national"],
+        "files": sorted((path.name, sha256(path.read_bytes()).hexdigest()) for path in files),
+        "drained": outcome.drained_ms,
+    }
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(sound, tmp_path):
+    """Readings, documents and their times, hashes of files; but for messages, which carry a signature."""
     again = run(parse(STORY, "bad-hour"), 7, tmp_path / "again")
-    assert rows(again) == rows(sound)
     assert wrong(again) == []
+    first, second = left_behind(sound), left_behind(again)
+    assert first["files"] and first["messages"] and len(first["made"]) > 800
+    for what in first:
+        assert first[what] == second[what], f"{what} are others"
+    other = left_behind(run(parse(STORY, "bad-hour"), 8, tmp_path / "other"))
+    assert [what for what in ("made", "journaled", "files", "arrived") if other[what] == first[what]] == [
+        "made"
+    ]
 
 
 def acknowledges_at_once(*arguments: Any) -> Gateway:
@@ -152,7 +178,7 @@ def scenario(*parts: str) -> Scenario:
 
 def test_the_engine_knows_every_fault_and_act_that_may_be_written():
     written = {(where, how) for where, hows in FAULT.items() for how in hows}
-    assert written <= set(faults.FAULTS) and set(ACT) <= set(acts.ACTS)
+    assert written <= set(faults.FAULTS) and set(ACT) <= {*acts.ACTS, acts.ORDER}
 
 
 @pytest.mark.parametrize(
@@ -179,3 +205,70 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     with pytest.raises(UsageError, match="not empty"):
         run(scenario(), 1, Path(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+SHORT = HEAD.replace("days = 0.06", "days = 0.02")
+"""Half an hour."""
+REFUSED = '[[act]]\nwhat = "resume"\nby = "Lan"\nat = "00:10"\n'
+
+
+def dies_once(*arguments: Any) -> Gateway:
+    """A task of it dies of a mistake after ten minutes."""
+    gateway = Gateway(*arguments)
+    if gateway.journal.size == 0:
+
+        async def die() -> None:
+            await asyncio.sleep(600)
+            raise ZeroDivisionError("a mistake of the gateway")
+
+        gateway.retention.run = die
+    return gateway
+
+
+def leaves_a_task(*arguments: Any) -> Gateway:
+    """A task that nobody waits for dies of a mistake."""
+    gateway = Gateway(*arguments)
+
+    async def die() -> None:
+        raise ZeroDivisionError("a mistake beside")
+
+    asyncio.get_running_loop().call_later(60, lambda: asyncio.create_task(die()) and None)
+    return gateway
+
+
+def test_a_gateway_that_dies_by_itself_makes_the_run_fail(tmp_path):
+    story = parse(SHORT + '[[expect]]\nwhat = "nothing missing"\n', "dies")
+    outcome = run(story, 1, tmp_path / "run", dies_once)
+    (verdict,) = wrong(outcome)
+    assert "The gateway ended by itself: ZeroDivisionError('a mistake of the gateway')" in verdict
+    assert outcome.numbers.attempts == outcome.numbers.ok > 100, "it was started again"
+
+
+def test_an_exception_that_nobody_caught_makes_the_run_fail(tmp_path):
+    story = parse(SHORT + '[[expect]]\nwhat = "nothing missing"\n', "beside")
+    (verdict,) = wrong(run(story, 1, tmp_path / "run", leaves_a_task))
+    assert "ZeroDivisionError('a mistake beside')" in verdict
+
+
+def test_a_device_that_dies_makes_the_run_fail(tmp_path, monkeypatch):
+    poll = LightDevice._poll
+
+    def dying(device: LightDevice, true_ms: int) -> None:
+        if device.flash.held > 100 or true_ms % 1_200_000 < 30_000:
+            raise ZeroDivisionError("a mistake of the device")
+        poll(device, true_ms)
+
+    monkeypatch.setattr(LightDevice, "_poll", dying)
+    story = parse(SHORT + '[[expect]]\nwhat = "nothing lost"\n', "device")
+    (verdict,) = wrong(run(story, 1, tmp_path / "run"))
+    assert "st-01 measures ended by itself: ZeroDivisionError" in verdict
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["expected", "control"])
+def test_a_refusal_makes_the_command_fail_unless_the_story_tells_it(told, tmp_path, capsys):
+    file = tmp_path / "resumed.toml"
+    expect = 'what = "refused"\nby = "Lan"\nact = "resume"\n' if told else 'what = "nothing lost"\n'
+    file.write_text(f"{SHORT}{REFUSED}[[expect]]\n{expect}", "utf-8")
+    assert run_scenario(str(file), 1, True, tmp_path / "run", False) == (0 if told else 1)
+    said = capsys.readouterr().out
+    assert ("WRONG  nothing beside the story: Lan wanted to resume: province is not paused." in said) != told

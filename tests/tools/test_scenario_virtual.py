@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tools.scenario.virtual import BEGIN_S, Part, VirtualLoop, run
+from tools.scenario.virtual import BEGIN_S, Part, VirtualLoop, bury, run
 
 DAY_S = 86_400.0
 
@@ -77,6 +77,27 @@ def test_slack_makes_timers_of_a_part_late_and_never_early():
     assert all(0 <= seconds < 5.0 for seconds in late) and max(late) > 0
 
 
+def test_a_prompt_task_and_what_it_starts_are_not_late():
+    async def main() -> tuple[list[float], list[float]]:
+        async def ticks() -> list[float]:
+            found = []
+            for seconds in (0.2, 0.5, 7.0):
+                due_s = loop().time() + seconds
+                await asyncio.sleep(seconds)
+                found.append(loop().time() - due_s)
+            return found
+
+        async def asks() -> list[float]:
+            return await asyncio.create_task(ticks())
+
+        part = Part("late", 20.0, (asks.__qualname__,))
+        return await part.create_task(asks()), await part.create_task(ticks())
+
+    prompt, late = run(main())
+    assert prompt[:2] == pytest.approx([0, 0]) and prompt[2] <= 5
+    assert max(late) > 5, "control: any other task of the part is"
+
+
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "control"])
 def test_a_killed_part_does_nothing_any_more_and_its_peer_sees_the_end(killed):
     """Control: cancelled as asyncio does it, the part still says goodbye."""
@@ -118,6 +139,40 @@ def test_a_killed_part_does_nothing_any_more_and_its_peer_sees_the_end(killed):
     assert (heard, before_the_end) == (
         (b"hello ", []) if killed else (b"hello goodbye", ["finally", "a timer"])
     )
+
+
+@pytest.mark.parametrize("control", [False, True], ids=["buried", "control"])
+def test_a_task_that_was_about_to_go_on_when_it_was_killed_can_be_buried(control, monkeypatch):
+    """Control: nobody wakes it, and the loop cannot end."""
+    monkeypatch.setattr("tools.scenario.virtual.REAL_S_MAX", 0.1)
+    said: list[str] = []
+
+    async def main() -> None:
+        answer = loop().create_future()
+
+        async def program() -> None:
+            try:
+                said.append(await answer)
+            finally:
+                said.append("finally")
+
+        part = Part("program")
+        part.create_task(program())
+        await asyncio.sleep(1)
+        answer.set_result("went on")
+        loop().kill(part)
+        await asyncio.sleep(1)
+        assert said == []
+        if control:
+            part.woken.clear()
+        await bury(part)
+
+    if control:
+        with pytest.raises(RuntimeError, match="nothing will ever happen"):
+            run(main())
+    else:
+        run(main())
+        assert said == ["finally"]
 
 
 def test_what_never_happens_is_said(monkeypatch):

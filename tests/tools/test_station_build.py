@@ -173,7 +173,8 @@ def test_what_is_wired_to_the_device():
         | {"delay_ms": 0, "hold_ms": 0}
     ]
     read = config.parse(json.dumps(station).encode())
-    assert [len(rows) for rows in read[5:10]] == [3, 3, 1, 1, 1] and read.store == {"thin_at": 0.7, "hold_ms": 1000}
+    assert [len(rows) for rows in read[5:10]] == [3, 3, 1, 1, 1]
+    assert read.store == {"thin_at": 0.7, "hold_ms": 1000}
     site = SITE | WIRED | {"calibrations": {"level": {"id": 3, "points": [[0.0, 0.1], [5.0, 5.0]]}}}
     assert build(site)["channels"][5]["calibration"] == 3
 

@@ -17,6 +17,7 @@ from gateway.journal.reader import reading
 from gateway.reports.message import rfc3339
 from gateway.requests import Answer, Order
 from simulator.scenario import Act, Scenario, ScenarioError
+from tools.scenario.notes import refused
 from tools.scenario.site import PROVINCE
 from tools.scenario.world import World
 
@@ -74,6 +75,12 @@ def _of_destination(what: str) -> Callable[[World, Act], Order | None]:
     return order
 
 
+def _empty(world: World, act: Act) -> Order:
+    return Order(requests.SAMPLE, (), "", act.by, act.text("reason", "put empty ones in"), bottles=0)
+
+
+ORDER = "order"
+"""The department's own: it does not ask the gateway, the gateway asks it."""
 ACTS: dict[str, Callable[[World, Act], Order | None]] = {
     "mark": _mark,
     "calibrate": _calibrate,
@@ -82,6 +89,7 @@ ACTS: dict[str, Callable[[World, Act], Order | None]] = {
     "resume": _of_destination(requests.RESUME),
     "park": _of_destination(requests.PARK),
     "release": _of_destination(requests.RELEASE),
+    "empty": _empty,
 }
 
 
@@ -90,8 +98,13 @@ def check(scenario: Scenario) -> None:
     wrong = [
         f"act {number}: nobody can {act.what} here. Write one of {', '.join(ACTS)}."
         for number, act in enumerate(scenario.acts, 1)
-        if act.what not in ACTS
+        if act.what not in {*ACTS, ORDER}
     ]
+    for act in scenario.acts:
+        if act.what == ORDER and not scenario.station.department:
+            wrong.append("An order needs a department: write department = true below [station].")
+        if act.what == ORDER and act.text("verb") == "resend" and not {"from", "to"} <= act.given.keys():
+            wrong.append("An order to send again needs from and to.")
     if wrong:
         raise ScenarioError(scenario.name, wrong)
 
@@ -107,6 +120,10 @@ async def run(world: World) -> None:
 
 async def _act(world: World, act: Act, at_ms: int) -> None:
     await world.until(at_ms)
+    if act.what == ORDER:
+        assert world.department is not None
+        world.department.order(act)
+        return
     until_s = world.loop.now_s + ANSWER_S_MAX
     while world.loop.now_s < until_s:
         gateway = world.gateway
@@ -116,10 +133,10 @@ async def _act(world: World, act: Act, at_ms: int) -> None:
             if answer is not None and answer.ok:
                 return
             if answer is not None:
-                world.notes.append(f"{act.by} wanted to {act.what}: {answer.said}")
+                world.notes.append(refused(act.by, act.what, answer.said))
                 return
         await asyncio.sleep(LOOK_S)
-    world.notes.append(f"{act.by} wanted to {act.what}: there was nothing to do that to.")
+    world.notes.append(refused(act.by, act.what, "there was nothing to do that to."))
 
 
 async def _answer(path: Path) -> Answer | None:

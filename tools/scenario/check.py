@@ -2,8 +2,9 @@
 
 Rule 1: every expectation names a check (simulator/scenario_words.py), and each check looks at something: one
         that finds nothing to look at does not hold. A scenario's free text never counts.
-Rule 2: a verdict says what was found, whether it holds or not.
-Rule 3: every check has a control in tests/tools/test_scenario_check.py: an outcome that breaks it.
+Rule 2: what happened beside the story is judged in any case, last: a run in which a part died does not hold.
+Rule 3: a verdict says what was found, whether it holds or not.
+Rule 4: every check has a control in tests/tools/test_scenario_check.py: an outcome that breaks it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from simulator.scenario import Expect
-from tools.scenario import check_counts, check_files, check_proofs, check_windows
+from tools.scenario import check_counts, check_files, check_orders, check_polls, check_proofs, check_windows
 from tools.scenario.check_read import Evidence, of_outcome
 
 Check = Callable[[Evidence, dict[str, Any]], tuple[bool, str]]
@@ -23,10 +24,15 @@ CHECKS: Mapping[str, Check] = {
     "nothing doubled": check_counts.nothing_doubled,
     "nothing unexpected": check_counts.nothing_unexpected,
     "nothing missing": check_counts.nothing_missing,
+    "every poll": check_polls.every_poll,
     "recovered": check_counts.recovered,
     "recovers": check_counts.in_time,
     "alert": check_counts.alert,
     "no alert": check_counts.no_alert,
+    "refused": check_counts.refused,
+    "answered": check_orders.answered,
+    "bottles": check_orders.bottles,
+    "sent again": check_orders.sent_again,
     "every file": check_files.every_file,
     "status": check_windows.status,
     "true mean": check_windows.true_mean,
@@ -41,6 +47,9 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+BESIDE = "nothing beside the story"
+
+
 class Verdict(NamedTuple):
     """Of one expectation."""
 
@@ -53,9 +62,12 @@ class Verdict(NamedTuple):
 
 
 def judge(outcome: Any) -> list[Verdict]:
-    """All verdicts, in the scenario's order. `outcome`: what tools/scenario/run.py gives, or an Evidence."""
+    """All verdicts, in the scenario's order, and that of rule 2. `outcome`: of tools/scenario/run.py, or an
+    Evidence.
+    """
     evidence = outcome if isinstance(outcome, Evidence) else of_outcome(outcome)
-    return [_verdict(evidence, expect) for expect in evidence.scenario.expect]
+    verdicts = [_verdict(evidence, expect) for expect in evidence.scenario.expect]
+    return [*verdicts, Verdict(BESIDE, *check_counts.beside(evidence))]
 
 
 def _verdict(evidence: Evidence, expect: Expect) -> Verdict:

@@ -1,8 +1,9 @@
-"""Checks by the ledger's seven numbers, by alerts, and by how soon everything was through again."""
+"""Checks by the ledger's seven numbers, by alerts, by how soon everything was through again, and by notes."""
 
 from __future__ import annotations
 
 from tools.scenario.check_read import Evidence, Said
+from tools.scenario.notes import REFUSED, Note
 
 RECOVER_SHARE = 10  # a backlog is through in a tenth of the fault
 RECOVER_MS = 5 * 60_000  # and five minutes
@@ -81,6 +82,26 @@ def no_alert(evidence: Evidence, given: dict) -> tuple[bool, str]:
     """None was raised, not even late; there were windows in which one could have been."""
     said = _about(evidence, given)
     return bool(evidence.windows) and not said, _told(evidence, said)
+
+
+def refused(evidence: Evidence, given: dict) -> tuple[bool, str]:
+    """That person was refused that, with these words in the answer."""
+    found = [note for note in evidence.notes if is_refusal(note, given)]
+    return bool(found), "; ".join(map(str, found)) or "nobody was"
+
+
+def is_refusal(note: Note, given: dict) -> bool:
+    """Whether an expectation of a refusal speaks of this note."""
+    if note.kind != REFUSED or (note.by, note.act) != (given["by"], given["act"]):
+        return False
+    return str(given.get("says", "")) in note.text
+
+
+def beside(evidence: Evidence) -> tuple[bool, str]:
+    """Nothing happened beside the story, but for refusals that it expects."""
+    expected = [one.given for one in evidence.scenario.expect if one.what == "refused"]
+    notes = [note for note in evidence.notes if not any(is_refusal(note, dict(one)) for one in expected)]
+    return not notes, "; ".join(str(note) for note in notes) or "nothing"
 
 
 def _about(evidence: Evidence, given: dict) -> list[Said]:

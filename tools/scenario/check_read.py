@@ -18,14 +18,19 @@ from gateway.alert_people import INTERRUPTED
 from gateway.alert_states import parse
 from gateway.ingest.polls import parse_configuration
 from gateway.journal.bodies import payload
-from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO
+from gateway.journal.kinds import CONFIGURATION, EVENT, FRAME, HELLO, POLL
 from gateway.journal.reader import WINDOW_COLUMNS, Reader, Stored, reading
+from gateway.sampling.bottles import SAMPLER, Bottle
+from gateway.sampling.bottles import parse as parse_bottle
 from gateway.windows import Window
 from protocol.messages import Hello, Readings, decode
 from protocol.reading import bits_float
 from simulator.ledger import UNPLACED_MS, Ledger, Numbers, Row
 from simulator.plant import Plant
 from simulator.scenario import Scenario
+from tools.scenario.department import Order
+from tools.scenario.notes import Note
+from tools.scenario.polled import Answers
 
 _WINDOWS = f"SELECT {WINDOW_COLUMNS} FROM window ORDER BY idx, symbol"
 _DEVICE = "device/"
@@ -64,6 +69,12 @@ class Evidence:
     channels: Mapping[str, Limits] = field(default_factory=dict)
     config_path: Path | None = None
     witness_vkey: str = ""
+    polls: Iterable[Row] = ()  # of the gateway's own instruments; can be gone through again
+    answers: Mapping[str, Answers] = field(default_factory=dict)  # what these have answered
+    orders: Sequence[Order] = ()  # of the department
+    bottles: Sequence[Bottle] = ()  # of the sampler, the newest word of each
+    full_ms: Sequence[int] = ()  # when a bottle was truly full
+    notes: Sequence[Note] = ()  # what happened beside the story
     counted: Numbers | None = None  # the seven, where they were counted already: it takes the whole journal
 
     @property
@@ -136,6 +147,33 @@ def _rows(entry: Stored, names: list[str]) -> Iterator[Row]:
         yield Row(device, message.boot, message.first_seq + place, time_ms, names[number], value)
 
 
+class Polls:
+    """The readings of the gateway's own instruments in a journal, as Rows; `device` is the source."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def __iter__(self) -> Iterator[Row]:
+        with reading(self._journal) as reader:
+            named: dict[str, list[str]] = {}
+            for entry in reader.entries():
+                if entry.kind == CONFIGURATION:
+                    channels = parse_configuration(entry.body)[2]
+                    named = {c.source: [] for c in channels}
+                    for channel in channels:
+                        named[channel.source].append(channel.symbol)
+                if entry.kind != POLL:
+                    continue
+                message = decode(entry.body)
+                assert isinstance(message, Readings)
+                for place, (number, offset_ms, raw, _, _) in enumerate(message.rows):
+                    value = None if raw is None else bits_float(raw)
+                    yield Row(
+                        entry.source, message.boot, message.first_seq + place, message.base_ms + offset_ms,
+                        named[entry.source][number], value,
+                    )  # fmt: skip
+
+
 def said_of(reader: Reader) -> list[Said]:
     """All that the journal says of alerts and of interruptions, in order."""
     found = []
@@ -150,12 +188,23 @@ def said_of(reader: Reader) -> list[Said]:
     return found
 
 
+def bottles_of(reader: Reader) -> list[Bottle]:
+    """What the journal says of each bottle at last."""
+    found: dict[tuple[int, int], Bottle] = {}
+    for body, _ in reader.events_with(SAMPLER):
+        bottle = parse_bottle(body)
+        if isinstance(bottle, Bottle):
+            found[bottle.begun_ms, bottle.number] = bottle
+    return list(found.values())
+
+
 def of_outcome(outcome) -> Evidence:
     """From what tools/scenario/run.py left behind."""
     config = configuration.load(outcome.config_path)
     with reading(outcome.journal_path) as reader:
         windows = [Window._make(row) for row in reader.rows(_WINDOWS)]
         said = said_of(reader)
+        bottles = bottles_of(reader)
     channels = {
         channel.symbol: Limits(getattr(channel.limits, "max", None), channel.decimals)
         for channel in config.channel
@@ -163,5 +212,7 @@ def of_outcome(outcome) -> Evidence:
     return Evidence(
         outcome.scenario, outcome.plant, outcome.ledger, Rows(outcome.journal_path), windows, said,
         dict(outcome.drained_ms), channels, outcome.config_path, getattr(outcome, "witness_vkey", ""),
-        getattr(outcome, "numbers", None),
+        Polls(outcome.journal_path), getattr(outcome, "answers", {}), getattr(outcome, "orders", ()), bottles,
+        getattr(outcome, "full_ms", ()),
+        tuple(getattr(outcome, "notes", ())), getattr(outcome, "numbers", None),
     )  # fmt: skip

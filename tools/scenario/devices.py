@@ -118,7 +118,9 @@ class Trouble:
 
 
 class LightDevice:
-    """Measures and sends between power_on() and power_off(). `true_ms()` is the true time."""
+    """Measures and sends between power_on() and power_off(). `true_ms()` is the true time; `died(part,
+    error)` is told when a task of it ends by itself.
+    """
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class LightDevice:
         poll_ms: int,
         true_ms: Callable[[], int],
         random: Random,
+        died: Callable[[str, BaseException], None] = lambda part, error: None,
     ) -> None:
         self.name, self.port = name, port
         self.clock_offset_ms = 0
@@ -141,6 +144,7 @@ class LightDevice:
         self._quantities, self._poll_ms, self._true_ms = quantities, poll_ms, true_ms
         self._mac = Mac0(name, key)
         self._greetings = 0
+        self._died = died
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
@@ -157,6 +161,12 @@ class LightDevice:
             asyncio.create_task(self._measure(), name=f"{self.name} measures"),
             asyncio.create_task(self._talk(), name=f"{self.name} talks"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._died(task.get_name(), error)
 
     async def power_off(self) -> None:
         """In the middle of whatever it does."""

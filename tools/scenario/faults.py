@@ -17,9 +17,10 @@ from typing import NamedTuple
 from simulator.network import TcpProxy
 from simulator.scenario import Fault, Scenario, ScenarioError
 from simulator.scenario_times import begin as moment_of
+from simulator.scene import load_scene
 from tools.scenario.devices import Trouble
 from tools.scenario.site import NATIONAL, PASSWORD, PROVINCE
-from tools.scenario.world import LINK, WITNESS, World
+from tools.scenario.world import BUS, DEPARTMENT, LINK, WITNESS, World
 
 LOOK_S = 5.0
 KILLED_S = 5.0
@@ -117,6 +118,35 @@ def _answering_unit(trouble: Trouble, world: World, fault: Fault) -> None:
     trouble.silent_units.discard(world.site.unit_of(fault.text("channel")))
 
 
+def _polled(what: Callable[[Fault], tuple[str, object]], rest: object) -> Kind:
+    """Of the gateway's own instrument that measures the fault's channel."""
+
+    def say(value: Callable[[Fault], object]) -> Do:
+        def do(world: World, fault: Fault, random: Random) -> None:
+            for one in world.polled:
+                setattr(one.trouble(fault.text("channel")), what(fault)[0], value(fault))
+
+        return do
+
+    return Kind(say(lambda fault: what(fault)[1]), say(lambda fault: rest))
+
+
+def _wrong(probability: Callable[[Fault], float]) -> Do:
+    def do(world: World, fault: Fault, random: Random) -> None:
+        for one in world.polled:
+            one.wrong = probability(fault)
+
+    return do
+
+
+def _desk(broken: bool) -> Do:
+    return lambda world, fault, random: setattr(world.department, "broken", broken)
+
+
+def _contact(how: str) -> Do:
+    return lambda world, fault, random: setattr(world.polled[0].sampler, "contact", how)
+
+
 async def _devices_off(world: World, fault: Fault, random: Random) -> None:
     for device in world.devices:
         await device.power_off()
@@ -199,6 +229,17 @@ _EVERY: dict[str, dict[str, Kind]] = {
         "lose": _trouble("no_answer"),
         "flip": _trouble("damaged"),
     },
+    BUS: {
+        "cut": Kind(_every(BUS, "cut"), _every(BUS, "restore")),
+        "silent": _wire(BUS, "blackhole", lambda fault: True, False),
+        "half-open": Kind(_wires(BUS, lambda proxy, fault: proxy.deafen()), None),
+        "mute": _polled(lambda fault: ("mute", True), False),
+        "refuse": _polled(lambda fault: ("refuses", True), False),
+        "slow": _polled(lambda fault: ("latency_s", fault.number("latency_s")), 0.0),
+        "wrong": Kind(_wrong(lambda fault: fault.number("probability")), _wrong(lambda fault: 0.0)),
+    },
+    DEPARTMENT: {**_on_wire(DEPARTMENT), "refuse": Kind(_desk(True), _desk(False))},
+    "sampler": {"blind": Kind(_contact("open"), _contact("good"))},
     "device": {"power": Kind(_devices_off, _devices_on)},
     "gateway": {"power": Kind(_gateway_off, _gateway_on), "kill": Kind(_killed, None)},
     "disk": {name: _disk(name) for name in ("full", "read-only", "io-error")},
@@ -206,6 +247,16 @@ _EVERY: dict[str, dict[str, Kind]] = {
     "clock.device": {"jump": Kind(_device_jump, None)},
 }
 FAULTS = {(where, how): kind for where, kinds in _EVERY.items() for how, kind in kinds.items()}
+_NEEDS = {
+    WITNESS: "witness",
+    NATIONAL: "national",
+    BUS: "polled",
+    DEPARTMENT: "department",
+    "sampler": "sampler",
+}
+"""What [station] has to have for a fault."""
+READERS = {"bus": "device", BUS: "gateway"}
+"""Who reads the instruments of a bus."""
 _OF_THE_GATEWAY = {("gateway", "power"), ("gateway", "kill"), ("clock.gateway", "wakes")}
 
 
@@ -223,8 +274,11 @@ def check(scenario: Scenario) -> None:
             wrong.append(f'{name}: write how long it lasts, such as for = "2h".')
         if kind.end is None and fault.for_ms:
             wrong.append(f"{name}: it happens at once, leave `for` out.")
-        if not getattr(scenario.station, fault.where, True):
-            wrong.append(f"{name}: this station has none, write {fault.where} = true below [station].")
+        needs = _NEEDS.get(fault.where, "")
+        if needs and not getattr(scenario.station, needs):
+            wrong.append(f"{name}: this station has none, write {needs} = true below [station].")
+        elif fault.where in READERS and "channel" in fault.given:
+            wrong += [f"{name}: {told}" for told in _asked_elsewhere(scenario, fault)]
         of = ("gateway", "") if (fault.where, fault.how) in _OF_THE_GATEWAY else (fault.where, fault.how)
         spans.setdefault(of, []).extend(fault.spans(scenario.station.length_ms))
     for (where, how), those in spans.items():
@@ -235,6 +289,17 @@ def check(scenario: Scenario) -> None:
         raise ScenarioError(scenario.name, wrong)
 
 
+def _asked_elsewhere(scenario: Scenario, fault: Fault) -> list[str]:
+    """Rule 1, of a channel that is not read on this bus."""
+    units = load_scene(scenario.station.kind).units
+    (unit,) = [unit for unit in units if fault.text("channel") in [one.symbol for one in unit.channels]]
+    reader = unit.reader if scenario.station.polled else "device"
+    if READERS[fault.where] == reader:
+        return []
+    there = next(where for where, of in READERS.items() if of == reader)
+    return [f'{fault.text("channel")} is read by the {reader}: write where = "{there}", or another channel.']
+
+
 def _known(where: str) -> str:
     hows = [how for place, how in FAULTS if place == where]
     return f"{where} {', '.join(hows)}" if hows else f"faults of {', '.join(_EVERY)}"
@@ -243,7 +308,7 @@ def _known(where: str) -> str:
 def proxied(scenario: Scenario) -> frozenset[str]:
     """Which wires need a proxy. That to the province has one where the gateway is killed in an upload."""
     places = {fault.where for fault in scenario.faults}
-    found = places & {LINK, PROVINCE, NATIONAL, WITNESS}
+    found = places & {LINK, PROVINCE, NATIONAL, WITNESS, BUS, DEPARTMENT}
     return frozenset(found | ({PROVINCE} if "gateway" in places else set()))
 
 

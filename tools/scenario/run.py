@@ -23,7 +23,10 @@ from simulator.plant import Plant
 from simulator.scenario import Scenario
 from tools.scenario import acts, faults, virtual
 from tools.scenario.check_read import Rows
+from tools.scenario.department import Order
 from tools.scenario.faults import Faults
+from tools.scenario.notes import WAITED, Note, died
+from tools.scenario.polled import Answers
 from tools.scenario.world import World
 
 SETTLE_S = 240.0
@@ -46,8 +49,12 @@ class Outcome:
     witness_vkey: str = ""
     drained_ms: dict[int, int | None] = field(default_factory=dict)
     """Fault -> how long after its end nothing waited any more (the longest of several times); None: never."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     kills: int = 0
+    answers: dict[str, Answers] = field(default_factory=dict)
+    """What the gateway's own instruments have answered, by symbol."""
+    orders: list[Order] = field(default_factory=list)  # of the department
+    full_ms: list[int] = field(default_factory=list)  # when a bottle of the sampler was truly full
 
 
 def run(
@@ -113,17 +120,21 @@ async def _pass(world: World, beside: list[asyncio.Task[None]], told: Callable[[
     while world.backlog() and world.loop.now_s < until_s:
         await asyncio.sleep(60)
     if left := world.backlog():
-        world.notes.append("At the end there waited: " + ", ".join(f"{n} of {id}" for id, n in left.items()))
+        said = ", ".join(f"{n} of {id}" for id, n in left.items())
+        world.notes.append(Note(WAITED, f"At the end there waited: {said}"))
     for task in beside:  # a fault's end is known to have been, its backlog to be through
         await asyncio.wait([task], timeout=60)
 
 
 def _outcome(world: World, happening: Faults) -> Outcome:
     site = world.site
+    notes = [*world.notes, *(died("A task", said) for said in world.loop.uncaught)]
     return Outcome(
         world.scenario, world.seed, world.ledger, world.ledger.numbers(Rows(site.journal)), site.dir,
-        site.config, site.journal, world.plants[0], world.witness_vkey, happening.drained_ms, world.notes,
-        world.kills,
+        site.config, site.journal, world.plants[0], world.witness_vkey, happening.drained_ms, notes,
+        world.kills, {symbol: found for one in world.polled for symbol, found in one.answers.items()},
+        world.department.orders if world.department else [],
+        [round(at_s * 1000) for one in world.polled if one.sampler for at_s in one.sampler.full_at],
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """`quantrac simulate run` and `simulate scenarios`: a scenario is run, judged, and told.
 
-Rule 1: exit status 0 when everything that the scenario expects came out, 1 when not, 2 for a scenario that
-        cannot be run.
+Rule 1: exit status 0 when everything that the scenario expects came out and nothing happened beside it, 1
+        when not, 2 for a scenario that cannot be run.
 Rule 2: what is printed names seed and commit: with both, anybody gets the same run.
 """
 
@@ -84,7 +84,7 @@ def _told(outcome: Outcome, verdicts: list[Verdict], took_s: float) -> dict[str,
     return {
         "scenario": outcome.scenario.name, "seed": outcome.seed, "commit": commit(),
         "ok": all(verdict.holds for verdict in verdicts), "numbers": numbers, "examples": list(examples),
-        "verdicts": [verdict._asdict() for verdict in verdicts], "notes": outcome.notes,
+        "verdicts": [verdict._asdict() for verdict in verdicts], "notes": list(map(str, outcome.notes)),
         "station_days": days, "seconds": round(took_s, 1),
         "station_days_per_minute": round(days / max(took_s, 0.001) * 60, 2), "dir": str(outcome.directory),
     }  # fmt: skip
@@ -98,7 +98,6 @@ def _text(outcome: Outcome, verdicts: list[Verdict], told: dict[str, Any]) -> st
         *(str(verdict) for verdict in verdicts), "",
         counted,
         *(f"  {example}" for example in told["examples"]),
-        *(f"Beside the story: {note}" for note in outcome.notes),
         f"{told['station_days']:g} station-days in {told['seconds']:g} s, "
         f"{told['station_days_per_minute']:g} a minute. In {told['dir']}.",
         f"Again: quantrac simulate run {scenario.name} --seed {outcome.seed}, at commit {told['commit']}",

@@ -11,18 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from gateway.journal.checkpoints import origin
 from simulator.scenario import Scenario
-from simulator.scene import Scene, load_scene
+from simulator.scene import TCP_ID, Scene, SceneUnit, load_scene
 from tools.demo.site import HOST, secret, table
 from tools.people import UsageError
 from tools.scenario.devices import Quantity
 
 PROVINCE, NATIONAL = "province", "national"
 """The destinations."""
+PLACE = ("LCa", "DEMO")
+"""Province and facility."""
 USER, PASSWORD = "station", "right"
 LAYOUT = "{station}/{yyyy}/{MM}/{dd}"
 WITNESS_NAME = "witness.quantrac.example/scenario"
 SFTP_KEEPALIVE_S = 60
+ASK_S = 60
+"""How often the station asks the department for orders."""
+SAMPLER_UNIT, SAMPLE_S, BOTTLES = 9, 10.0, 12
 KEEPALIVE_S = 3600
 """The connections' own tests run on real time in paho, and are of no use in virtual time."""
 
@@ -36,6 +42,8 @@ class Ports:
     province: int
     national: int = 0
     witness: int = 0
+    buses: tuple[int, ...] = ()
+    department: int = 0
 
 
 class Site:
@@ -64,25 +72,38 @@ class Site:
         secret(self.keys_dir / "province.password", PASSWORD)
         secret(self.keys_dir / "national.password", PASSWORD)
 
+    @property
+    def log_name(self) -> str:
+        """The log's first name, by which the department calls the station."""
+        return origin(PLACE[0], PLACE[1], self.scene.code)
+
     def quantities(self, number: int) -> list[Quantity]:
-        """What device `number` measures: all that the scene has, whoever reads it there."""
+        """What device `number` measures: all that the scene has, but for what the gateway polls itself."""
         return [
             Quantity(symbol_of(channel.symbol, number), channel.quantity.id, channel.symbol, place)
             for place, unit in enumerate(self.scene.units)
+            if unit not in self.polled
             for channel in unit.channels
         ]
 
+    @property
+    def polled(self) -> list[SceneUnit]:
+        """Instruments of the gateway's own, at each of the stations."""
+        return self.scene.units_of("gateway") if self.scenario.station.polled else []
+
     def unit_of(self, channel: str) -> int:
-        """The unit that measures a channel; KeyError."""
+        """The device's unit that measures a channel; KeyError."""
         return {one.channel: one.unit for one in self.quantities(0)}[channel]
 
-    def write_config(self, ports: Ports, host_key: str, witness_vkey: str = "") -> None:
+    def write_config(
+        self, ports: Ports, host_key: str, witness_vkey: str = "", department_vkey: str = ""
+    ) -> None:
         """config.toml, and the public keys that it names."""
         station = self.scenario.station
         (self.keys_dir / "province.hostkey").write_text(host_key + "\n", encoding="ascii")
         parts = [
             table("[station]", {
-                "province": "LCa", "facility": "DEMO", "code": self.scene.code, "name": self.scene.name,
+                "province": PLACE[0], "facility": PLACE[1], "code": self.scene.code, "name": self.scene.name,
                 "kind": self.scene.kind, "timezone": "Asia/Ho_Chi_Minh",
             }),
             table("[gateway]", {"state_dir": "gateway", "web": {"host": HOST, "port": ports.page}}),
@@ -92,6 +113,10 @@ class Site:
                     "key_file": f"gateway/keys/{device}.link",
                 })
                 for device, port in zip(self.devices, ports.devices, strict=True)
+            ),
+            *(
+                table("[[bus]]", self.scene.bus(HOST, port, symbol_of(TCP_ID, number)))
+                for number, port in enumerate(ports.buses)
             ),
             *(table("[[channel]]", one) for n in range(len(self.devices)) for one in self._channels(n)),
             table("[[destination]]", {
@@ -111,15 +136,28 @@ class Site:
             (self.keys_dir / "witness.vkey").write_text(witness_vkey + "\n", encoding="utf-8")
             url = f"http://{HOST}:{ports.witness}"
             parts.append(table("[[witness]]", {"url": url, "vkey_file": "gateway/keys/witness.vkey"}))
+        if station.department:
+            (self.keys_dir / "department.vkey").write_text(department_vkey + "\n", encoding="utf-8")
+            parts.append(table("[department]", {
+                "key_file": "gateway/keys/department.vkey", "url": f"http://{HOST}:{ports.department}/station",
+                "poll_s": ASK_S, "resend_to": [NATIONAL] if station.national else [],
+            }))  # fmt: skip
+        if station.sampler:
+            parts.append(table("[sampler]", {
+                "bus": TCP_ID, "unit": SAMPLER_UNIT, "coil": 0, "feedback_input": 0, "seconds": SAMPLE_S,
+                "bottles": BOTTLES,
+            }))  # fmt: skip
         self.config.write_text("\n".join(parts), encoding="utf-8")
 
     def _channels(self, number: int) -> list[dict]:
+        device, bus = self.devices[number], symbol_of(TCP_ID, number)
+        measured = {one.channel: {"device": device, "quantity": one.id} for one in self.quantities(number)}
         found = []
-        tables = {channel["symbol"]: channel for channel in self.scene.channels(self.devices[number])}
-        for one in self.quantities(number):
-            source = {"device": self.devices[number], "quantity": one.id}
-            more = dict(self.scenario.station.channels.get(one.channel, {}))
-            found.append(tables[one.channel] | {"symbol": one.symbol, "source": source} | more)
+        for channel in self.scene.channels(device, bus):
+            symbol = channel["symbol"]
+            source = measured.get(symbol, channel["source"])
+            more = dict(self.scenario.station.channels.get(symbol, {}))
+            found.append(channel | {"symbol": symbol_of(symbol, number), "source": source} | more)
         return found
 
 

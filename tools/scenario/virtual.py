@@ -7,7 +7,9 @@ Rule 2: everything is in this one loop and this one process: servers, clients, d
 Rule 3: who runs inside of a Part is of that part, with all of its tasks, timers and sockets. A part can be
         killed: none of these ever runs again, its sockets are closed by nobody but the kernel.
 Rule 4: a part may have slack: its timers are late by up to so much, never early, as on a busy machine. A
-        program that looks five times a second whether anything is to be done looks once.
+        program that looks five times a second whether anything is to be done looks once. Its `prompt` tasks,
+        and what they start, have little of it, and none for what takes less than a second: whoever asks
+        instruments, and waits for their answers, cannot be that late.
 Rule 5: what is handed to threads is done at once, in the loop (Inline): it must not wait for the loop.
 """
 
@@ -35,6 +37,8 @@ SIOCOUTQNSD = 0x894B
 HELD_S_MAX = 0.05
 """Real seconds in which TCP sends what it holds back (a delayed acknowledgement takes 40 ms), unless the
 other side does not read: that may go on for ever."""
+SHORT_S, PROMPT_S = 1.0, 5.0
+"""A prompt task's timers are exact below the one, and else late by up to the other."""
 REAL_S_MAX = 60.0
 """Real seconds without anything to wait for, after which this is a mistake."""
 
@@ -55,14 +59,17 @@ class Thread(Protocol):
 
 
 class Part:
-    """A program within the loop; call() and create_task() of it make things its own."""
+    """A program within the loop; call() and create_task() of it make things its own. `prompt`: the
+    coroutines of rule 4, as Python calls them.
+    """
 
-    def __init__(self, name: str, slack_s: float = 0.0) -> None:
-        self.name, self.slack_s = name, slack_s
+    def __init__(self, name: str, slack_s: float = 0.0, prompt: tuple[str, ...] = ()) -> None:
+        self.name, self.slack_s, self.prompt = name, slack_s, prompt
         self.dead = False
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.transports: WeakSet[Any] = WeakSet()
         self.remains: list[Any] = []  # of a dead one: whoever is collected runs its `finally`
+        self.woken: list[tuple[Callable[..., None], Any]] = []  # of a dead one: tasks that were to go on then
         self.context = contextvars.copy_context()
         self.context.run(PART.set, self)
 
@@ -76,6 +83,7 @@ class Part:
 
 
 PART: contextvars.ContextVar[Part | None] = contextvars.ContextVar("part", default=None)
+PROMPT: contextvars.ContextVar[bool] = contextvars.ContextVar("prompt", default=False)
 
 
 class _Jumping(selectors.EpollSelector):
@@ -107,10 +115,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.pace = pace
         self._paced_from = 0.0
         self.threads: list[Thread] = []
+        self.uncaught: list[str] = []  # exceptions that nobody waited for
         self._stuck: dict[int, int] = {}  # fd -> bytes that nobody takes
         super().__init__(selector)
         self._clock_resolution = 1e-6
-        self.set_exception_handler(_complain)
+        self.set_exception_handler(self._complain)
         self.set_default_executor(Inline())
 
     def time(self) -> float:
@@ -122,15 +131,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             super().add_signal_handler(sig, callback, *args)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        part = PART.get() if context is None else context.get(PART)
-        if part is not None and part.slack_s:
-            when = math.ceil(when / part.slack_s) * part.slack_s
+        part, prompt = PART.get(), PROMPT.get()
+        if context is not None:
+            part, prompt = context.get(PART), context.get(PROMPT, False)
+        slack_s = 0.0 if part is None else part.slack_s
+        if prompt:
+            slack_s = 0.0 if when - self.now_s < SHORT_S else min(slack_s, PROMPT_S)
+        if slack_s:
+            when = math.ceil(when / slack_s) * slack_s
         return super().call_at(when, callback, *args, context=context)
 
     def create_task(self, coro: Any, **more: Any) -> asyncio.Task[Any]:
-        task = super().create_task(coro, **more)
         context = more.get("context")
         part = PART.get() if context is None else context.get(PART)
+        if part is not None and getattr(coro, "__qualname__", "") in part.prompt:
+            more["context"] = contextvars.copy_context() if context is None else context.copy()
+            more["context"].run(PROMPT.set, True)
+        task = super().create_task(coro, **more)
         if part is not None:
             part.tasks.add(task)
         return task
@@ -210,6 +227,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         part.remains = [*part.tasks, *part.transports]
         for handle in [*self._ready, *self._scheduled]:
             if _of(handle, part):
+                if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task):
+                    part.woken.append((handle._callback, handle._args))
                 handle.cancel()
         for key in list((self._selector.get_map() or {}).values()):
             handles = [handle for handle in key.data if handle is not None]
@@ -222,6 +241,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 transport._closing, transport._conn_lost = True, 1  # its number may be another's from now on
                 self._transports.pop(transport._sock_fd, None)
                 transport._sock.close()
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio's streams complain of a server's connection that was cancelled, as a cut does."""
+        error = context.get("exception")
+        if not isinstance(error, asyncio.CancelledError):
+            self.uncaught.append(f"{context.get('message')}: {error!r:.300}")
+            loop.default_exception_handler(context)
 
     @property
     def busy(self) -> bool:
@@ -244,12 +270,6 @@ def _sockets(key: Any, handles: list[Any]) -> list[Any]:
     return [one for one in arguments if isinstance(one, socket.socket) and one.fileno() == key.fd]
 
 
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio's streams complain of a server's connection that was cancelled, as a cut does."""
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
-        loop.default_exception_handler(context)
-
-
 def _of(handle: Any, part: Part) -> bool:
     context = handle._context
     return context is not None and context.get(PART) is part
@@ -258,10 +278,14 @@ def _of(handle: Any, part: Part) -> bool:
 async def bury(part: Part) -> None:
     """Let the coroutines of a killed part end, so that Python need not complain of them. What they do
     meanwhile can reach nobody: do it when all is over, and what is on the disk was looked at.
+
+    A task that had been woken when it was killed is woken now: cancel() alone would wait for that for ever.
     """
     tasks = [task for task in part.tasks if not task.done()]
     for task in tasks:
         task.cancel()
+    for wake, arguments in part.woken:
+        asyncio.get_running_loop().call_soon(wake, *arguments, context=part.context)
     if tasks:
         await asyncio.wait(tasks, timeout=60)
     for task in tasks:

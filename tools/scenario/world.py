@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -27,13 +28,27 @@ from simulator.ledger import Ledger
 from simulator.network import TcpProxy
 from simulator.plant import Plant
 from simulator.receivers import MqttReceiver, SftpReceiver
+from simulator.sampler import ModbusSampler
 from simulator.scenario import Scenario
 from simulator.witness import Witness
 from simulator.witness_server import WitnessServer
 from tools.demo.site import HOST, free_port
+from tools.scenario.department import DepartmentSide
 from tools.scenario.devices import LightDevice
 from tools.scenario.disk import Disk
-from tools.scenario.site import NATIONAL, PASSWORD, PROVINCE, USER, WITNESS_NAME, Ports, Site
+from tools.scenario.notes import Note, died
+from tools.scenario.polled import Polled
+from tools.scenario.site import (
+    NATIONAL,
+    PASSWORD,
+    PROVINCE,
+    SAMPLER_UNIT,
+    USER,
+    WITNESS_NAME,
+    Ports,
+    Site,
+    symbol_of,
+)
 from tools.scenario.stepped import SteppedJournal
 from tools.scenario.virtual import BEGIN_S, Part, VirtualLoop, bury
 
@@ -42,13 +57,15 @@ log = get_logger("scenario")
 SLACK_S = 20.0
 """By how much the gateway may be late: what it looks at every 0.2 to 5 s it looks at every 20 s. No story
 turns on so little, and a day takes a third of the time."""
+FILL_S = 8.0
+"""After so long a bottle of the sampler is full."""
 RESTART_S = 5.0
 """systemd's RestartSec for the gateway."""
 TURNS_MAX = 60
 """Turns of the loop between the beginning of an upload and a kill, at the most."""
 KILL_WAIT_S = 400.0
 """How long a kill waits for something to break off: a window closes every 300 s."""
-LINK, WITNESS = "link", "witness"
+LINK, WITNESS, BUS, DEPARTMENT = "link", "witness", "bus.gateway", "department"
 """Wires, beside those to the destinations."""
 
 
@@ -106,13 +123,13 @@ class World:
         scenario: Scenario,
         seed: int,
         directory: Path,
-        proxied: frozenset[str] = frozenset((LINK, PROVINCE, NATIONAL, WITNESS)),
+        proxied: frozenset[str] = frozenset((LINK, PROVINCE, NATIONAL, WITNESS, BUS, DEPARTMENT)),
         make: Callable[..., Gateway] = Gateway,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.loop, self.scenario, self.seed = loop, scenario, seed
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.site = Site(directory, scenario, self.random("keys"))
         self.ledger = Ledger()
         self.plants = [Plant(scenario, seed, number) for number in range(scenario.station.stations)]
@@ -124,6 +141,7 @@ class World:
         self.starts = 0
         self.proxies: dict[str, list[TcpProxy]] = {}
         self.devices: list[LightDevice] = []
+        self.polled: list[Polled] = []  # the gateway's own instruments, by station
         self._proxied, self._make = proxied, make
         self._part: Part | None = None
         self._dead: list[Part] = []
@@ -162,20 +180,39 @@ class World:
                 site.witness, WITNESS_NAME, [site.state_dir / "log.vkey"], lambda: self.true_ms() // 1000
             )
             self.witness = await WitnessServer(keeper).start()
+        for number, plant in enumerate(self.plants if site.polled else ()):
+            random = self.random(f"bus {number}")
+            name = partial(symbol_of, number=number)
+            sampler = None
+            if station.sampler and number == 0:
+                sampler = ModbusSampler(SAMPLER_UNIT, FILL_S, now_s=lambda: self.true_ms() / 1000)
+            self.polled.append(await Polled(site.polled, plant, self.true_ms, random, name, sampler).start())
+        self.department: DepartmentSide | None = None
+        if station.department:
+            self.department = DepartmentSide(
+                site.log_name, site.state_dir / "log.vkey", self.true_ms, station.begins_ms,
+                self.random("department"), self.notes.append,
+            )  # fmt: skip
+            await self.department.start()
         device_ports = tuple(free_port() for _ in site.devices)
         ports = Ports(
             free_port(), device_ports,
             await self._wire(PROVINCE, self.province.port),
             await self._wire(NATIONAL, self.national.port) if self.national else 0,
             await self._wire(WITNESS, self.witness.port) if self.witness else 0,
+            tuple([await self._wire(BUS, one.port) for one in self.polled]),
+            await self._wire(DEPARTMENT, self.department.port) if self.department else 0,
         )  # fmt: skip
-        site.write_config(ports, self.province.public_line, self.witness_vkey)
+        site.write_config(
+            ports, self.province.public_line, self.witness_vkey,
+            self.department.department.vkey if self.department else "",
+        )  # fmt: skip
         for number, name in enumerate(site.devices):
             self.devices.append(
                 LightDevice(
                     name, site.keys[name], await self._wire(LINK, device_ports[number]), self.plants[number],
                     self.ledger, site.quantities(number), station.poll_s * 1000, self.true_ms,
-                    self.random(name),
+                    self.random(name), lambda part, error: self.notes.append(died(part, error)),
                 )
             )  # fmt: skip
         self.gateway_on()
@@ -208,7 +245,7 @@ class World:
         for proxies in self.proxies.values():
             for proxy in proxies:
                 await proxy.stop()
-        for receiver in (self.province, self.national, self.witness):
+        for receiver in (self.province, self.national, self.witness, self.department, *self.polled):
             if receiver is not None:
                 await receiver.stop()
 
@@ -228,7 +265,7 @@ class World:
 
     def _start(self) -> None:
         self.starts += 1
-        part = self._part = Part(f"gateway {self.starts}", SLACK_S)
+        part = self._part = Part(f"gateway {self.starts}", SLACK_S, ("Line.run", "Sampler.run"))
         try:
             self.gateway = part.call(self._made)
         except JournalError as error:
@@ -253,7 +290,9 @@ class World:
         error = task.exception()
         if error is not None:
             log.error("the gateway has ended", reason=repr(error))
-            self.notes.append(f"The gateway ended by itself: {error!r:.300}")
+            self.notes.append(died("The gateway", error))
+        elif self.wanted and self.gateway is not None and not self.gateway.again:
+            self.notes.append(died("The gateway", "nobody had told it to."))
         self._again(part)
 
     def _again(self, part: Part) -> None:

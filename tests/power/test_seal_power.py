@@ -19,10 +19,10 @@ def test_a_cut_at_every_operation(scenario):
     assert counts["cuts"] == counts["operations"] > 80
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(3600 if LONG else 300)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_cuts_within_cuts(scenario):
-    counts = cuts(SEAL, scenario, "nested", *(() if LONG else ("every=40",)), seconds=3000 if LONG else 110)
+    counts = cuts(SEAL, scenario, "nested", *(() if LONG else ("every=40",)))
     assert counts["nested"] > (2000 if LONG else 100)
 
 

@@ -167,9 +167,7 @@ class Intake:
         self._real_s = real_s
         self._lanes: dict[str, Lane] = {}
         self._buses: dict[str, polls.BusIngest] = {}
-        self._answered: set[str] = (
-            set()
-        )  # buses, since the start: their first answers do not wait for company
+        self._answered: set[str] = set()  # buses; their first answers since the start wait for no company
         self._wiring: list[tuple[str, int]] = []  # by index into channels: (bus source, number there)
 
     # Starting -----------------------------------------------------------------------------------------------
@@ -221,12 +219,12 @@ class Intake:
 
     def _adopt(self, boot: int) -> None:
         """What a killed gateway had taken of its own instruments goes in behind what it had committed."""
-        jobs = [
-            Job(entries, drafts=documents, now_ms=entries[-1].arrived_ms)
-            for entries, documents in self.uncommitted.left()
-        ]
+        left = self.uncommitted.left()
+        jobs = [Job(entries, drafts=documents, now_ms=entries[-1].arrived_ms) for entries, documents in left]
         if adopted := self.journal.adopt(jobs, boot):
             log.warning("readings that a killed gateway had not stored yet are stored now", entries=adopted)
+        if strange := sum(entry.boot != boot for entries, _ in left for entry in entries):
+            log.warning("readings that a killed gateway left belong to another journal", entries=strange)
         self.uncommitted.begin()
 
     async def begin(self) -> None:

@@ -4,7 +4,8 @@ the process: a gateway that is killed loses none of what it had taken; only the 
 
 Rule 1: keep() returns when the record is in the system's memory; release() when it is committed. What was not
         released is what left() gives after the next start, in the order in which it was kept.
-Rule 2: a record that was cut short or damaged is no record, and ends what is read of its file.
+Rule 2: a record that was cut short or damaged, or that another version wrote, is no record, and ends what is
+        read of its file.
 Rule 3: it never stands in the way: where no memory is left, `fault` says so and readings are as safe as
         without it.
 Rule 4: two files take turns, so that one of them can be emptied while more comes; together they hold no more
@@ -38,6 +39,10 @@ _FILES = ("0", "1")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 _OWNER = "state_dir"
 """Name of the file that says whose folder it is."""
+_Numbers = tuple[int, int, int, int, int, int, int, int | None, int | None, bytes]
+_Document = tuple[str, str, str, str, str, int, bytes]
+_decode = msgspec.msgpack.Decoder(tuple[int, list[_Numbers], list[_Document]]).decode
+"""(number, entries as writer.Entry, documents as writer.Job has them)"""
 
 
 class _File:
@@ -82,7 +87,7 @@ class Uncommitted:
 
     def left(self) -> list[tuple[list[Entry], list[tuple]]]:
         """(entries, documents) of each record that a process before kept and did not release."""
-        found: list = []
+        found: list[tuple[int, list[_Numbers], list[_Document]]] = []
         paths = [] if self._folder is None else [self._folder / name for name in _FILES]
         for path in paths:
             try:
@@ -90,10 +95,7 @@ class Uncommitted:
             except OSError:
                 continue  # it is not there: there was none before us, or it ended well
         found.sort(key=lambda record: record[0])
-        return [
-            ([Entry(*entry) for entry in entries], [tuple(one) for one in documents])
-            for _, entries, documents in found
-        ]
+        return [([Entry(*entry) for entry in entries], [*documents]) for _, entries, documents in found]
 
     def begin(self) -> None:
         """Forget what was left, and keep what comes."""
@@ -155,7 +157,10 @@ def _records(data: bytes) -> list:
         body = data[at + _HEAD.size : at + _HEAD.size + length]
         if len(body) != length or crc32(body) != check:
             break
-        found.append(msgspec.msgpack.decode(body))
+        try:
+            found.append(_decode(body))
+        except msgspec.MsgspecError:
+            break
         at += _HEAD.size + length
     return found
 
@@ -188,5 +193,5 @@ def folder_for(
 def _tidy(base: Path) -> None:
     """Rule 5."""
     for said in base.glob(f"*/{_OWNER}"):
-        if not Path(said.read_text(encoding="utf-8")).is_dir():
+        if not Path(said.read_text(encoding="utf-8", errors="replace")).is_dir():
             shutil.rmtree(said.parent, ignore_errors=True)

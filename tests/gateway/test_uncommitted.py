@@ -8,20 +8,25 @@ import os
 from collections import Counter
 from pathlib import Path
 from random import Random
+from zlib import crc32
 
+import msgspec
 import pytest
 
 from gateway.errors import JournalError
+from gateway.ingest.intake import Intake
 from gateway.journal import uncommitted
 from gateway.journal.journal import Journal
 from gateway.journal.kinds import POLL
 from gateway.journal.reader import Reader
 from gateway.journal.uncommitted import MEMORY, Uncommitted, folder_for
 from gateway.journal.writer import Entry, Job
+from gateway.windows import Channel, Settings
+from protocol.reading import float_bits
 from tests.bench.peers.instruments import Instruments
 from tests.gateway import app_rig as rig
 from tests.gateway import test_raw as raw
-from tests.gateway.intake_rig import START
+from tests.gateway.intake_rig import START, Rig
 from tests.promises.counted import counted
 
 INSTRUMENTS, QUANTITIES = 2, 3
@@ -158,6 +163,34 @@ def test_what_belongs_to_another_journal_is_left_out(tmp_path, other):
     asyncio.run(closed(journal))
 
 
+def test_an_intake_takes_up_what_is_its_own_and_tells_of_what_is_not(tmp_path, caplog):
+    """With `strange` readings of a boot that this journal never had, as after a backup was put back."""
+    flow = Channel("Flow", "m3/h", BUS, "Flow", 1000)
+
+    async def main():
+        left, boot, strange = tmp_path / "r", 0, 7
+        for turn in range(2):
+            rig = Rig(tmp_path / "unused.db")
+            one = Uncommitted(left)
+            intake = Intake(
+                Journal(tmp_path / "journal.db"), [flow], Settings(), {}, rig.moment, uncommitted=one
+            )
+            intake.open()
+            assert one.left() == []
+            intake.journal.start()
+            await intake.begin()
+            assert intake.poll("tank", [(0, START, float_bits(1.0 + turn), 0)]) is None
+            await intake.journal.close()
+            boot += 1
+            one.keep([poll(50, boot, intake.journal.source(BUS)), poll(1, strange)])
+            one.keep([poll(60, boot, intake.journal.source(BUS))])
+        return boot
+
+    assert asyncio.run(main()) == 2
+    assert stored(tmp_path / "journal.db") == [(1, 1), (1, 60), (2, 1)]
+    assert "belong to another journal" in caplog.text and "are stored now" in caplog.text
+
+
 def test_documents_go_into_the_outbox_with_their_readings(tmp_path):
     journal = opened(tmp_path / "journal.db")
     document = ("national", "readings/1", "readings", "n", "", START, b"{}")
@@ -231,6 +264,17 @@ def test_a_record_that_was_cut_or_damaged_is_no_record(tmp_path):
         assert left(tmp_path / "r") == [1]
     (tmp_path / "r" / "0").write_bytes(both)
     assert left(tmp_path / "r") == [1, 2]
+
+
+def test_what_another_version_wrote_is_no_record(tmp_path):
+    (tmp_path / "r").mkdir()
+    for body in ((0, [(1, 2, 3)], []), (0, [], [("too", "short")]), {"number": 0}, 5):
+        packed = msgspec.msgpack.encode(body)
+        record = len(packed).to_bytes(4, "big") + crc32(packed).to_bytes(4, "big") + packed
+        (tmp_path / "r" / "0").write_bytes(record)
+        assert left(tmp_path / "r") == []
+    (tmp_path / "r" / "0").write_bytes(bytes(8) + b"\xff" * 20)
+    assert left(tmp_path / "r") == []
 
 
 def test_no_memory_left_says_so_and_stands_in_nobodys_way(tmp_path, monkeypatch):
@@ -316,5 +360,6 @@ def test_what_is_of_a_state_dir_that_is_gone_goes(tmp_path):
     kept, old = place(here, tmp_path), place(gone, tmp_path)
     assert kept.is_dir() and old.is_dir()
     gone.rmdir()
+    (old / "state_dir").write_bytes(b"\xff\xfe/nowhere")
     folder_for(here, {}, tmp_path)
     assert kept.is_dir() and not old.exists()

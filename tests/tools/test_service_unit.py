@@ -80,6 +80,12 @@ def test_it_never_gives_up():
     assert {"RestartSec=2", "RestartSteps=8", "RestartMaxDelaySec=5min"} <= set(newer)
 
 
+def test_what_was_read_and_not_stored_outlives_a_kill():
+    """gateway/journal/uncommitted.py: systemd would else empty the folder with the service's end."""
+    wanted = {"RuntimeDirectory=quantrac", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"}
+    assert wanted <= set(lines(WANTED))
+
+
 def test_it_gets_what_the_configuration_wants_and_no_more():
     text = lines(WANTED)
     assert "StateDirectory=quantrac/NUO001" in text and 'ReadWritePaths="/mnt/a b"' in text

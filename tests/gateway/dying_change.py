@@ -66,10 +66,10 @@ def starting_again() -> None:
     again()
 
 
-def making(self: app.Gateway, config, *rest) -> None:
+def making(self: app.Gateway, config, *rest, **others) -> None:
     if any(channel.symbol == "Boom" for channel in config.channel):
         raise RuntimeError("Boom cannot be started with")
-    make(self, config, *rest)
+    make(self, config, *rest, **others)
 
 
 durable.replace = replacing

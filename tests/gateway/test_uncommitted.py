@@ -81,7 +81,8 @@ async def rig_broker(folder: Path):
 def write_config(folder: Path, ports: list[int], broker: int) -> Path:
     parts = [rig.mqtt(broker, "readings")]
     for i, port in enumerate(ports):
-        parts.append(rig.bus(f"b{i}", f"modbus-tcp://127.0.0.1:{port}"))
+        # An answer that comes too late on a busy machine would be lost as well.
+        parts.append(rig.bus(f"b{i}", f"modbus-tcp://127.0.0.1:{port}", timeout_ms=10_000))
         parts += [rig.bus_channel(f"I{i}Q{n}", f"b{i}", 2 * n, poll_ms=50) for n in range(QUANTITIES)]
     return rig.write_config(folder, *parts)
 
@@ -90,7 +91,7 @@ def write_config(folder: Path, ports: list[int], broker: int) -> Path:
 def test_a_gateway_that_is_killed_has_what_its_instruments_said(tmp_path):
     """All but the answers that were under way when it was killed: one of each instrument at most."""
     made, held, journal = asyncio.run(killed(tmp_path, "tools.cli", KILLS, 20261201))
-    under_way = KILLS * INSTRUMENTS * QUANTITIES
+    under_way = (KILLS + 1) * INSTRUMENTS * QUANTITIES  # and when the instruments were switched off
     assert made - under_way <= held <= made
     boots = Counter(boot for boot, _ in stored(journal))
     assert len(boots) >= KILLS + 1
@@ -102,7 +103,7 @@ def test_a_gateway_that_is_killed_has_what_its_instruments_said(tmp_path):
 def test_control_without_it_a_kill_takes_up_to_two_seconds(tmp_path):
     kills = 3
     made, held, _ = asyncio.run(killed(tmp_path, "tests.gateway.forgetful", kills, 20261201))
-    assert made - held > kills * INSTRUMENTS * QUANTITIES
+    assert made - held > (kills + 1) * INSTRUMENTS * QUANTITIES
 
 
 # What goes back into the journal ----------------------------------------------------------------------------

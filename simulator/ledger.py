@@ -9,7 +9,8 @@
     recovered     waited for an acknowledgement when a fault began or ended, and are there
 
 Rule 1: it is told by whoever makes a reading and by whoever receives a document, never by the gateway.
-Rule 2: a reading is (device, boot, sequence), as on the wire: sequences of a boot are 1, 2, 3 ...
+Rule 2: a reading is (device, boot, sequence), as on the wire: sequences of a boot are 1, 2, 3 ... Real
+        firmware numbers its events among them: such a record has a place here, and is not counted.
 Rule 3: values are compared as float32 bits, for such is the wire.
 Rule 4: a destination that delivers at least once (a broker) may get the same bytes under the same id again;
         other bytes under that id are a double everywhere.
@@ -44,6 +45,10 @@ class Row(NamedTuple):
 
 UNPLACED_MS = -1
 """Time of a row that nobody could place in time yet."""
+
+
+NO_READING = 0xFFFF
+"""In the place of a channel: a record that is something else."""
 
 
 class Arrival(NamedTuple):
@@ -98,12 +103,20 @@ class Ledger:
         self, device: str, boot: int, sequence: int, t_ms: int, channel: str, value: float | None
     ) -> None:
         """A device made this reading; `t_ms`: when it truly was. ValueError for a sequence out of order."""
+        number = self._channels.setdefault(channel, len(self._channels))
+        self._note(device, boot, sequence, t_ms, number, -1 if value is None else float_bits(value))
+
+    def passed(self, device: str, boot: int, sequence: int) -> None:
+        """A device made a record of this number that is no reading. ValueError as emitted()."""
+        self._note(device, boot, sequence, UNPLACED_MS, NO_READING, -1)
+
+    def _note(self, device: str, boot: int, sequence: int, t_ms: int, channel: int, bits: int) -> None:
         made = self._made.setdefault((device, boot), _Made())
         if sequence != len(made.times) + 1:
             raise ValueError(f"{device}, boot {boot}: reading {sequence} comes after {len(made.times)}")
         made.times.append(t_ms)
-        made.channels.append(self._channels.setdefault(channel, len(self._channels)))
-        made.bits.append(-1 if value is None else float_bits(value))
+        made.channels.append(channel)
+        made.bits.append(bits)
 
     def acknowledged(self, device: str, boot: int, up_to: int) -> None:
         """The device was told that all up to here are on disk, and all of the boots before."""
@@ -131,7 +144,8 @@ class Ledger:
         for (name, boot), made in self._made.items():
             if device in (None, name):
                 for place, t_ms in enumerate(made.times):
-                    yield Row(name, boot, place + 1, t_ms, names[made.channels[place]], None)
+                    if made.channels[place] != NO_READING:
+                        yield Row(name, boot, place + 1, t_ms, names[made.channels[place]], None)
 
     def missing(self, rows: Iterable[Row]) -> int:
         """How many that were made are not among these rows, acknowledged or not."""
@@ -143,7 +157,11 @@ class Ledger:
         found = []
         for row in rows:
             made, place = self._made.get((row.device, row.boot)), row.sequence - 1
-            if made is None or not 0 <= place < len(made.times) or row.t_ms == UNPLACED_MS:
+            if (
+                made is None
+                or not 0 <= place < len(made.times)
+                or UNPLACED_MS in (row.t_ms, made.times[place])
+            ):
                 continue
             if abs(made.times[place] - row.t_ms) > within_ms:
                 found.append(row)
@@ -173,16 +191,16 @@ class Ledger:
         lost = ok = acknowledged = 0
         for boot, made in self._made.items():
             upto = min(made.acknowledged, len(made.times))
-            acknowledged += made.acknowledged
+            acknowledged += made.acknowledged - made.channels[:upto].count(NO_READING)
             there = counts[boot]
-            gone = [place for place in range(upto) if not there[place]]
+            gone = [p for p in range(upto) if not there[p] and made.channels[p] != NO_READING]
             lost += len(gone) + made.acknowledged - upto
             examples += [f"{boot[0]}, boot {boot[1]}, reading {place + 1} is lost" for place in gone[:3]]
             ok += sum(there[place] == 1 and good[boot][place] for place in range(upto))
         twice = self._doubled()
         examples += twice
         return Numbers(
-            attempts=sum(len(made.times) for made in self._made.values()),
+            attempts=sum(len(made.times) - made.channels.count(NO_READING) for made in self._made.values()),
             acknowledged=acknowledged,
             ok=ok,
             lost=lost,

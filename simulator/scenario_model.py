@@ -38,6 +38,7 @@ class Station:
     department: bool = False
     sampler: bool = False  # on the gateway's own bus
     polled: bool = False  # the scene's instruments on Modbus TCP are the gateway's own, not the device's
+    firmware: str = "light"  # "micropython": its devices are the real firmware, which costs a lot more time
     channels: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Symbol -> more settings of the gateway's channel, such as `checks`, over those of the scene."""
 

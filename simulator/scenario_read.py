@@ -18,7 +18,9 @@ from simulator.scene import KINDS, load_scene
 
 _TEXTS = ("title", "story", "outcome")
 _STATION = {"kind": str, "begins": str, "days": float, "stations": int, "poll_s": int, "witness": bool,
-            "national": bool, "polled": bool, "department": bool, "sampler": bool}  # fmt: skip
+            "national": bool, "polled": bool, "department": bool, "sampler": bool,
+            "firmware": str}  # fmt: skip
+FIRMWARE = ("light", "micropython")
 _LEAST = {"days": 0.01, "stations": 1, "poll_s": 1}
 _ANY = Station("", 0, 36_500.0)  # what the rest is read by when [station] has a fault
 _HEADER = re.compile(r"\s*\[\[?\s*([\w.\-\"]+)\s*\]\]?")
@@ -88,6 +90,10 @@ class Reading:
             return _ANY
         if given.get("sampler") and not given.get("polled"):
             self.fault("the sampler is on the gateway's own bus: write polled = true, too")
+        if given.get("firmware", FIRMWARE[0]) not in FIRMWARE:
+            self.fault(f'firmware = "{given["firmware"]}": write one of {", ".join(FIRMWARE)}')
+        elif given.get("firmware", FIRMWARE[0]) != FIRMWARE[0] and not given.get("polled"):
+            self.fault("the real firmware reads its own line only: write polled = true, too")
         given["begins_ms"] = self._tried(begin, given.pop("begins"))
         if given["kind"] in KINDS:
             self._symbols = load_scene(given["kind"]).symbols

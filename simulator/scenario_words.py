@@ -172,6 +172,10 @@ EXPECT = {
         "without": _key(COUNT, "polls that at least have a reason and no value, 0 unless said"),
         "but": _key(COUNT, "polls that may be missing, 0 unless said"),
     }),
+    "every answer": Kind("what the instruments of a real device have answered is in the journal once, with "
+                         "that value, or the reason", None, {
+        "but": _key(COUNT, "answers that may be missing, 0 unless said"),
+    }),
     "recovered": Kind("so many readings waited for the end of a fault, and are there", None, {
         "least": _need(COUNT, "readings"),
     }),

@@ -125,6 +125,11 @@ class Stepped:
         self._status = b"{}"
 
     @property
+    def running(self) -> bool:
+        """Whether the device has power, and its firmware has not ended."""
+        return self._process is not None
+
+    @property
     def last(self) -> dict[str, Any]:
         """The newest status line."""
         return json.loads(self._status)

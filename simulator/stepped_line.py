@@ -107,7 +107,7 @@ class RtuLine:
 
     def _request(self, request: bytes, ends: float) -> None:
         self.requests += 1
-        unit, function, address, count = struct.unpack(">BBHH", request[:6])
+        unit = request[0]
         if unit not in self.units:
             self.unanswered += 1
             return
@@ -116,11 +116,10 @@ class RtuLine:
             self.unanswered += 1
             return
         n = self.asked[unit]
-        words: list[int] = []
-        for at in range(address, address + count, 2):
-            words += words_of_bits(number_bits(unit, at, n), "ABCD")
-        data = struct.pack(f">{len(words[:count])}H", *words[:count])
-        answer = modbus.rtu(unit, bytes([function, len(data)]) + data)
+        answer = self.answer(request, n)
+        if answer is None:
+            self.unanswered += 1
+            return
         start = ends + self.silence_us + self._random.randint(*self.think_us)
         draw = self._random.random()
         for name, chance in self.chances.items():
@@ -139,6 +138,15 @@ class RtuLine:
         ):
             self.sure[unit].add(n & 0xFFFFFF)
         self._send(answer, start)
+
+    def answer(self, request: bytes, n: int) -> bytes | None:
+        """What its unit says to a sound request, its n-th, with address and check sum; None: nothing."""
+        unit, function, address, count = struct.unpack(">BBHH", request[:6])
+        words: list[int] = []
+        for at in range(address, address + count, 2):
+            words += words_of_bits(number_bits(unit, at, n), "ABCD")
+        data = struct.pack(f">{len(words[:count])}H", *words[:count])
+        return modbus.rtu(unit, bytes([function, len(data)]) + data)
 
     def _send(self, data: bytes, start_us: float) -> None:
         """A unit's bytes on the line from start_us on."""

@@ -40,6 +40,19 @@ def test_all_is_well():
     assert ledger.numbers(iter(reversed(rows))) == GOOD, "the order of the journal does not matter"
 
 
+def test_a_record_that_is_no_reading_has_a_place_and_is_not_counted():
+    ledger, rows = made()
+    ledger.passed("st-01", 2, COUNT + 1)
+    ledger.emitted("st-01", 2, COUNT + 2, 5, "COD", 1.0)
+    ledger.acknowledged("st-01", 2, COUNT + 2)
+    rows.append(Row("st-01", 2, COUNT + 2, 5, "COD", 1.0))
+    assert ledger.numbers(rows) == replace(GOOD, attempts=201, acknowledged=201, ok=201)
+    assert ledger.missing(rows) == 0 and len(list(ledger.readings())) == 201
+    wrong = Row("st-01", 2, COUNT + 1, 5, "COD", 1.0)
+    assert ledger.numbers([*rows, wrong]).unexpected == 1, "nobody measured that one"
+    assert ledger.numbers(rows[:-1]).lost == 1
+
+
 def test_an_acknowledgement_of_a_boot_is_one_of_all_before():
     ledger, rows = made(acknowledged=30)
     assert seven(ledger.numbers(rows)) == replace(GOOD, acknowledged=130, ok=130)

@@ -317,6 +317,7 @@ def test_every_check_is_tried_here_or_below():
 ELSEWHERE = {
     "export holds", "cosigned", "sign", "no sign",  # test_scenario_check_real.py
     "every poll",  # test_scenario_polled.py
+    "every answer",  # test_scenario_firmware.py
     "answered", "bottles", "sent again",  # test_scenario_orders.py
 }  # fmt: skip
 

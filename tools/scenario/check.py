@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from simulator.scenario import Expect
-from tools.scenario import check_counts, check_files, check_orders, check_polls, check_proofs, check_windows
+from tools.scenario import (
+    check_answers,
+    check_counts,
+    check_files,
+    check_orders,
+    check_polls,
+    check_proofs,
+    check_windows,
+)
 from tools.scenario.check_read import Evidence, of_outcome
 
 Check = Callable[[Evidence, dict[str, Any]], tuple[bool, str]]
@@ -25,6 +33,7 @@ CHECKS: Mapping[str, Check] = {
     "nothing unexpected": check_counts.nothing_unexpected,
     "nothing missing": check_counts.nothing_missing,
     "every poll": check_polls.every_poll,
+    "every answer": check_answers.every_answer,
     "recovered": check_counts.recovered,
     "recovers": check_counts.in_time,
     "alert": check_counts.alert,

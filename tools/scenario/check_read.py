@@ -71,6 +71,7 @@ class Evidence:
     witness_vkey: str = ""
     polls: Iterable[Row] = ()  # of the gateway's own instruments; can be gone through again
     answers: Mapping[str, Answers] = field(default_factory=dict)  # what these have answered
+    device_answers: Mapping[str, Answers] = field(default_factory=dict)  # and those of real devices
     orders: Sequence[Order] = ()  # of the department
     bottles: Sequence[Bottle] = ()  # of the sampler, the newest word of each
     full_ms: Sequence[int] = ()  # when a bottle was truly full
@@ -212,7 +213,7 @@ def of_outcome(outcome) -> Evidence:
     return Evidence(
         outcome.scenario, outcome.plant, outcome.ledger, Rows(outcome.journal_path), windows, said,
         dict(outcome.drained_ms), channels, outcome.config_path, getattr(outcome, "witness_vkey", ""),
-        Polls(outcome.journal_path), getattr(outcome, "answers", {}), getattr(outcome, "orders", ()), bottles,
-        getattr(outcome, "full_ms", ()),
+        Polls(outcome.journal_path), getattr(outcome, "answers", {}), getattr(outcome, "device_answers", {}),
+        getattr(outcome, "orders", ()), bottles, getattr(outcome, "full_ms", ()),
         tuple(getattr(outcome, "notes", ())), getattr(outcome, "numbers", None),
     )  # fmt: skip

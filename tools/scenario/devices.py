@@ -30,6 +30,8 @@ STEP_MS = 2000
 NAP_S = 2.0
 """How often the session's own clocks (repetition, time-out) are looked at."""
 WRITE_S_MAX = 10.0
+WAITS_MS = 60_000
+"""What is younger is on its way."""
 SILENT_S = 60.0
 """Nothing from the gateway for so long, while it owes an answer: the link is opened anew."""
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -153,6 +155,11 @@ class LightDevice:
         """What its clock shows."""
         return self._true_ms() + self.clock_offset_ms
 
+    def waiting(self) -> int:
+        """How many readings wait for the gateway, when the oldest does for longer than WAITS_MS; else 0."""
+        oldest_ms = self.flash.oldest_ms()
+        return self.flash.held if oldest_ms is not None and self.now_ms() - oldest_ms > WAITS_MS else 0
+
     # ---- power
 
     def power_on(self) -> None:
@@ -178,6 +185,9 @@ class LightDevice:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self.flash.begin(self.flash.boot + 1)
+
+    async def finish(self) -> None:
+        """Before the gateway ends for good: what is held was waited for (run.py, rule 2)."""
 
     # ---- measuring
 

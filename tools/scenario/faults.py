@@ -18,7 +18,8 @@ from simulator.network import TcpProxy
 from simulator.scenario import Fault, Scenario, ScenarioError
 from simulator.scenario_times import begin as moment_of
 from simulator.scene import load_scene
-from tools.scenario.devices import Trouble
+from tools.scenario.devices import LightDevice, Trouble
+from tools.scenario.firmware import MICROPYTHON
 from tools.scenario.site import NATIONAL, PASSWORD, PROVINCE
 from tools.scenario.world import BUS, DEPARTMENT, LINK, WITNESS, World
 
@@ -159,7 +160,7 @@ def _devices_on(world: World, fault: Fault, random: Random) -> None:
 
 async def _gateway_off(world: World, fault: Fault, random: Random) -> None:
     await world.in_the_middle(random)
-    world.gateway_off()
+    world.gateway_off(power=True)
 
 
 def _gateway_on(world: World, fault: Fault, random: Random) -> None:
@@ -167,7 +168,8 @@ def _gateway_on(world: World, fault: Fault, random: Random) -> None:
 
 
 async def _killed(world: World, fault: Fault, random: Random) -> None:
-    await _gateway_off(world, fault, random)
+    await world.in_the_middle(random)
+    world.gateway_off()
     await asyncio.sleep(KILLED_S)
     world.gateway_on()
 
@@ -185,12 +187,13 @@ def _jump(world: World, fault: Fault, random: Random) -> None:
 
 def _device_jump(world: World, fault: Fault, random: Random) -> None:
     for device in world.devices:
+        assert isinstance(device, LightDevice), "check() refuses it for others"
         device.clock_offset_ms += round(fault.number("by"))
 
 
 async def _asleep(world: World, fault: Fault, random: Random) -> None:
     """The board had no power for a moment, has no battery, and nobody who tells it the time."""
-    world.gateway_off()
+    world.gateway_off(power=True)
     world.clock.offset_ms = moment_of(fault.text("as")) - world.true_ms()
     world.gateway_on()
 
@@ -255,6 +258,8 @@ _NEEDS = {
     "sampler": "sampler",
 }
 """What [station] has to have for a fault."""
+_LIGHT_ONLY = {(LINK, "lose"), (LINK, "duplicate"), ("clock.device", "jump")}
+"""What light devices do to themselves. Real firmware has only what its wires and its power do to it."""
 READERS = {"bus": "device", BUS: "gateway"}
 """Who reads the instruments of a bus."""
 _OF_THE_GATEWAY = {("gateway", "power"), ("gateway", "kill"), ("clock.gateway", "wakes")}
@@ -274,6 +279,8 @@ def check(scenario: Scenario) -> None:
             wrong.append(f'{name}: write how long it lasts, such as for = "2h".')
         if kind.end is None and fault.for_ms:
             wrong.append(f"{name}: it happens at once, leave `for` out.")
+        if scenario.station.firmware == MICROPYTHON and (fault.where, fault.how) in _LIGHT_ONLY:
+            wrong.append(f"{name}: only light devices do that, leave firmware = {MICROPYTHON!r} out.")
         needs = _NEEDS.get(fault.where, "")
         if needs and not getattr(scenario.station, needs):
             wrong.append(f"{name}: this station has none, write {needs} = true below [station].")

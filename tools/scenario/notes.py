@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-DIED, REFUSED, WAITED = "died", "refused", "waited"
-"""A part died by itself; a person was refused; something waited still when all was over."""
+DIED, REFUSED, WAITED, STRANGE = "died", "refused", "waited", "strange"
+"""A part died by itself; a person was refused; something waited still when all was over; a device said what
+cannot be."""
 
 
 class Note(NamedTuple):

@@ -1,9 +1,11 @@
-"""The gateway's own instruments on Modbus TCP in a scenario: registers of the scene's profiles, filled from
-the plant, behind pymodbus's own server; and what can be wrong with them.
+"""Instruments in a scenario: registers of the scene's profiles, filled from the plant. Those of the gateway
+are behind pymodbus's own server on Modbus TCP, with what can be wrong with them; a real device (firmware.py)
+has its own on a line.
 
 Rule 1: what is answered is the plant's reading at that moment, as the registers hold it, and is noted with
         when it was: `answers`, by the channel's name at the gateway. Nothing else may be in the journal.
-Rule 2: an instrument has no word for its state here but the value: of a fault it makes what its profile says.
+Rule 2: an instrument says its state as its profile does. The gateway reads values only, of which a fault
+        makes what the profile says.
 Rule 3: a fault is of single instruments (Trouble), or of the server as a whole (`wrong`).
 """
 
@@ -21,8 +23,10 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from protocol import quality
+from protocol.profile import Quantity
 from protocol.reading import float_bits
-from simulator.instruments import Instrument, Served, State
+from protocol.registers import words_of
+from simulator.instruments import TABLE_OF, Instrument, Served, State
 from simulator.plant import Plant
 from simulator.sampler import ModbusSampler
 from simulator.scene import SceneUnit
@@ -30,6 +34,8 @@ from tools.demo.site import HOST
 
 _UNIT = 6  # place of the unit in a Modbus TCP packet
 _STATES = {quality.FAULT: State.FAULT, quality.CALIBRATING: State.CALIBRATING}
+_ORDER = (State.RUNNING, State.CALIBRATING, State.FAULT)
+"""An instrument has one state for all that it measures: the last of these that one of its channels is in."""
 
 
 class Answers:
@@ -63,14 +69,18 @@ class PlantInstrument(Instrument):
         served = [Served(one.quantity.id, one.symbol, one.shape, one.update_s) for one in unit.channels]
         self.trouble = Trouble()
         self._plant, self._true_ms, self._answers = plant, true_ms, answers
+        self._found: dict[str, int] = {}  # channel -> quality that the plant says
         clock: Any = _Clock(true_ms)
         truth: Any = _NoTruth()
         super().__init__(unit.profile, unit.unit, served, clock, truth)
 
     def _update(self, live: Any, t_ms: int) -> None:
-        value, found = self._plant.reading(live.channel, t_ms)
-        self._state = _STATES.get(found, State.RUNNING)
-        if self._state is not State.RUNNING:
+        value, self._found[live.channel] = self._plant.reading(live.channel, t_ms)
+        state = max((_STATES.get(found, State.RUNNING) for found in self._found.values()), key=_ORDER.index)
+        if state is not self._state:
+            self._state = state
+            self._show_status()
+        if state is State.FAULT:
             super()._update(live, t_ms)
         elif value is not None:
             self._hold(live.quantity, value)
@@ -87,10 +97,20 @@ class PlantInstrument(Instrument):
             return ExcCodes.DEVICE_FAILURE
         refused = await super()._access(function, start, address, count, current, values)
         for live in self._live if refused is None else ():
+            if not _asked(live.quantity, function, address, count):
+                continue
             answers = self._answers[live.channel]
             answers.times.append(self._true_ms())
             answers.bits.append(float_bits(self._held(live.quantity)))
         return refused
+
+
+def _asked(quantity: Quantity, function: int, address: int, count: int) -> bool:
+    """Whether a read of registers holds a quantity, whole."""
+    last = quantity.register + words_of(quantity.type) - 1
+    return TABLE_OF.get(function, "holding") == quantity.table and (
+        address <= quantity.register and last < address + count
+    )
 
 
 class Polled:

@@ -25,6 +25,7 @@ from tools.scenario import acts, faults, virtual
 from tools.scenario.check_read import Rows
 from tools.scenario.department import Order
 from tools.scenario.faults import Faults
+from tools.scenario.firmware import MICROPYTHON, FirmwareDevice, interpreter
 from tools.scenario.notes import WAITED, Note, died
 from tools.scenario.polled import Answers
 from tools.scenario.world import World
@@ -53,6 +54,9 @@ class Outcome:
     kills: int = 0
     answers: dict[str, Answers] = field(default_factory=dict)
     """What the gateway's own instruments have answered, by symbol."""
+    device_answers: dict[str, Answers] = field(default_factory=dict)
+    """What those of real devices have, by symbol."""
+    device_cpu_s: float = 0.0  # of the real devices' processes
     orders: list[Order] = field(default_factory=list)  # of the department
     full_ms: list[int] = field(default_factory=list)  # when a bottle of the sampler was truly full
 
@@ -64,15 +68,16 @@ def run(
     make: Callable[..., Gateway] = Gateway,
     told: Callable[[float], None] = lambda share: None,
     pace: float = 0.0,
+    prelude: str = "",
 ) -> Outcome:
     """Run it, in a folder that is empty or not there. ScenarioError, UsageError.
 
     `make`: who makes the gateway, for a test that breaks it; `told(share)`: how far it is, now and then;
-    `pace`: real seconds for a second, 0 to jump.
+    `pace`: real seconds for a second, 0 to jump; `prelude`: Python that breaks real devices' firmware.
     """
     faults.check(scenario)
     acts.check(scenario)
-    return virtual.run(_run(scenario, seed, directory, make, told), pace)
+    return virtual.run(_run(scenario, seed, directory, make, told, prelude), pace)
 
 
 async def _run(
@@ -81,8 +86,11 @@ async def _run(
     directory: Path,
     make: Callable[..., Gateway],
     told: Callable[[float], None],
+    prelude: str,
 ) -> Outcome:
-    world = World(scenario, seed, directory, faults.proxied(scenario), make)
+    if scenario.station.firmware == MICROPYTHON:
+        interpreter()  # or a sentence, before anything is made
+    world = World(scenario, seed, directory, faults.proxied(scenario), make, prelude)
     with _logging(world):
         await world.start()
         happening = Faults(world)
@@ -128,11 +136,14 @@ async def _pass(world: World, beside: list[asyncio.Task[None]], told: Callable[[
 
 def _outcome(world: World, happening: Faults) -> Outcome:
     site = world.site
+    real = [device for device in world.devices if isinstance(device, FirmwareDevice)]
     notes = [*world.notes, *(died("A task", said) for said in world.loop.uncaught)]
     return Outcome(
         world.scenario, world.seed, world.ledger, world.ledger.numbers(Rows(site.journal)), site.dir,
         site.config, site.journal, world.plants[0], world.witness_vkey, happening.drained_ms, notes,
         world.kills, {symbol: found for one in world.polled for symbol, found in one.answers.items()},
+        {symbol: found for one in real for symbol, found in one.answers.items()},
+        sum(one.cpu_s for one in real),
         world.department.orders if world.department else [],
         [round(at_s * 1000) for one in world.polled if one.sampler for at_s in one.sampler.full_at],
     )  # fmt: skip

@@ -3,6 +3,8 @@
 config.toml        the gateway's configuration        gateway/      its state_dir
 province/          what the department received       national/     what the nation received
 witness/           what the witness remembers         gateway.log   what the gateway said, in virtual time
+memory/            what outlives the gateway's process, and not a power cut
+st-01/             a real device's flash
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Site:
         self.national = self.dir / "national" / "messages.jsonl"
         self.witness = self.dir / "witness"
         self.log = self.dir / "gateway.log"
+        self.memory = self.dir / "memory"
         self.host_key = self.dir / "province.key"
         self.keys_dir = self.state_dir / "keys"
         self.keys_dir.mkdir(parents=True)

@@ -1,7 +1,8 @@
 """A scenario's world in one event loop: the real gateway, its destinations, its devices, the wires between.
 
 Rule 1: the gateway is gateway.app.Gateway with its real journal, made and run as gateway/process.py does. It
-        gets a clock, a journal that is stepped (stepped.py) and a disk from here, and nothing else.
+        gets a clock, a journal that is stepped (stepped.py), a disk and a folder for what outlives a kill
+        (gateway/journal/uncommitted.py) from here, and nothing else.
 Rule 2: it is started again a moment after it ended by itself, as by systemd; a kill is one of everything that
         is its own: tasks, timers, sockets, the journal's thread.
 Rule 3: a wire that a fault is about has a proxy on it. The ledger hears of readings from the devices, and of
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from gateway.clock import Clock
 from gateway.config_change.begin import begin
 from gateway.errors import JournalError
 from gateway.journal.checkpoints import Checkpoints
+from gateway.journal.uncommitted import Uncommitted
 from gateway.logs import get_logger
 from simulator.ledger import Ledger
 from simulator.network import TcpProxy
@@ -36,6 +39,7 @@ from tools.demo.site import HOST, free_port
 from tools.scenario.department import DepartmentSide
 from tools.scenario.devices import LightDevice
 from tools.scenario.disk import Disk
+from tools.scenario.firmware import MICROPYTHON, FirmwareDevice
 from tools.scenario.notes import Note, died
 from tools.scenario.polled import Polled
 from tools.scenario.site import (
@@ -115,7 +119,8 @@ class National(MqttReceiver):
 class World:
     """start() it inside a VirtualLoop, stop() it at the end; faults.py and acts.py work on it in between.
 
-    `make`: who makes the gateway (a test's control); `proxied`: which wires need a proxy.
+    `make`: who makes the gateway (a test's control); `proxied`: which wires need a proxy; `prelude`: how a
+    test breaks the firmware of devices that are real.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class World:
         directory: Path,
         proxied: frozenset[str] = frozenset((LINK, PROVINCE, NATIONAL, WITNESS, BUS, DEPARTMENT)),
         make: Callable[..., Gateway] = Gateway,
+        prelude: str = "",
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -140,9 +146,9 @@ class World:
         self.kills = 0
         self.starts = 0
         self.proxies: dict[str, list[TcpProxy]] = {}
-        self.devices: list[LightDevice] = []
+        self.devices: list[LightDevice | FirmwareDevice] = []
         self.polled: list[Polled] = []  # the gateway's own instruments, by station
-        self._proxied, self._make = proxied, make
+        self._proxied, self._make, self._prelude = proxied, make, prelude
         self._part: Part | None = None
         self._dead: list[Part] = []
         self._running: asyncio.Task[None] | None = None
@@ -208,16 +214,21 @@ class World:
             self.department.department.vkey if self.department else "",
         )  # fmt: skip
         for number, name in enumerate(site.devices):
-            self.devices.append(
-                LightDevice(
-                    name, site.keys[name], await self._wire(LINK, device_ports[number]), self.plants[number],
-                    self.ledger, site.quantities(number), station.poll_s * 1000, self.true_ms,
-                    self.random(name), lambda part, error: self.notes.append(died(part, error)),
-                )
-            )  # fmt: skip
+            self.devices.append(self._device(number, name, await self._wire(LINK, device_ports[number])))
         self.gateway_on()
         for device in self.devices:
             device.power_on()
+
+    def _device(self, number: int, name: str, port: int) -> LightDevice | FirmwareDevice:
+        site, station = self.site, self.scenario.station
+        plant, random = self.plants[number], self.random(name)
+        if station.firmware == MICROPYTHON:
+            note, prelude = self.notes.append, self._prelude
+            return FirmwareDevice(site, number, port, plant, self.ledger, random, note, prelude)
+        return LightDevice(
+            name, site.keys[name], port, plant, self.ledger, site.quantities(number), station.poll_s * 1000,
+            self.true_ms, random, lambda part, error: self.notes.append(died(part, error)),
+        )  # fmt: skip
 
     @property
     def witness_vkey(self) -> str:
@@ -234,6 +245,8 @@ class World:
 
     async def stop(self) -> None:
         """SIGTERM to the gateway; then the rest."""
+        for device in self.devices:
+            await device.finish()
         self.wanted = False
         if self._restarting is not None:
             self._restarting.cancel()
@@ -282,7 +295,12 @@ class World:
         def journal(path: Path, checkpoints: Checkpoints | None = None) -> SteppedJournal:
             return SteppedJournal(path, self.disk.connect, checkpoints).in_loop(self.loop)
 
-        return self._make(begun.config, self.clock, begun, journal)
+        memory = Uncommitted(self.site.memory) if begun.config.bus else None
+        gateway = self._make(begun.config, self.clock, begun, journal, memory)
+        for place, one in enumerate([*gateway.workers.values(), *gateway.witnesses.values()]):
+            random = self.random(f"gateway {self.starts} {place}")  # of its pauses, which replay, too
+            one._backoff._random = one._backoff_refused._random = random
+        return gateway
 
     def _ended(self, part: Part, task: asyncio.Task[None]) -> None:
         if task.cancelled() or part.dead:
@@ -301,9 +319,11 @@ class World:
         if self.wanted:
             self._restarting = self.loop.call_later(RESTART_S, self._start)
 
-    def gateway_off(self) -> None:
-        """Its power is cut, or it is killed."""
+    def gateway_off(self, power: bool = False) -> None:
+        """Its power is cut, which empties the memory, or it is killed."""
         self.wanted = False
+        if power:
+            shutil.rmtree(self.site.memory, ignore_errors=True)
         if self._restarting is not None:
             self._restarting.cancel()
         part, gateway = self._part, self.gateway
@@ -343,9 +363,8 @@ class World:
             return {"gateway": 1}
         found = {}
         for device in self.devices:
-            oldest_ms = device.flash.oldest_ms()
-            if oldest_ms is not None and device.now_ms() - oldest_ms > 60_000:
-                found[device.name] = device.flash.held
+            if waiting := device.waiting():
+                found[device.name] = waiting
         for id, counted in self.gateway.counters.destinations.items():
             if counted.waiting:
                 found[id] = counted.waiting

@@ -25,7 +25,10 @@ def cost_of(pid: int) -> Cost:
     status = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
     )
-    return Cost(cpu_s, _mib(status["VmRSS"]), _mib(status["VmHWM"]))
+    now = _mib(status["VmRSS"])
+    return Cost(
+        cpu_s, now, max(now, _mib(status["VmHWM"]))
+    )  # the kernel brings the second one up to date later
 
 
 def written_by(pid: int) -> int:

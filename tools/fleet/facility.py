@@ -104,7 +104,7 @@ async def _watch(fleet: Fleet, gateway: GatewayProcess, options: FacilityOptions
     after, own = cost_of(pid), time.process_time() - own
     emitted, written = fleet.emitted - emitted, written_by(pid) - written
     complete = await fleet.finish()
-    peak = cost_of(pid).peak_mib
+    peak = max(after.peak_mib, cost_of(pid).peak_mib)
     delays = fleet.delays.figures()
     cpu_share = round((after.cpu_s - before.cpu_s) / took, 3)
     return {

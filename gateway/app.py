@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from gateway import as_configured, memory, page_door, pauses
@@ -101,7 +102,9 @@ class Gateway:
         begun: Begun | None = None,
         journal: Callable[..., Journal] = Journal,  # a simulation has one of its own
         uncommitted: Uncommitted | None = None,
+        random: Random | None = None,
     ):
+        random = random or Random()  # of all pauses
         self.config = config
         self.again = False  # when it has stopped, it is to be started again
         self._stopping = asyncio.Event()
@@ -129,17 +132,21 @@ class Gateway:
             device.id: link_of(self.intake, self.intake.devices[device.id], device.link)
             for device in config.device
         }
-        self.lines = as_configured.lines_of(config, clock, self.intake)
+        self.lines = as_configured.lines_of(config, clock, self.intake, random)
         self.workers = {
             settings.id: Worker(
-                settings.id, make(config, settings), self.outbox, delay_ms=delays_ms[settings.id]
+                settings.id,
+                make(config, settings),
+                self.outbox,
+                random=random,
+                delay_ms=delays_ms[settings.id],
             )
             for settings in config.destination
         }
         self.pauses = pauses.Pauses(self.journal, self.workers, self._moment_ms, rest)
         self.desk = Desk(self.outbox, self.workers, self.journal.read)
         self.requests = Requests(state_dir, self._do)
-        self.witnesses = witnesses(config, self.journal, clock.now_ms)
+        self.witnesses = witnesses(config, self.journal, clock.now_ms, random)
         sources = (CheckpointSource, HourSource, EventSource, AlertSource)
         self.feed = Feed(
             config, self.journal, self.outbox, [source(config, self.journal) for source in sources]

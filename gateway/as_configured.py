@@ -7,6 +7,7 @@ Rule 1: what the configuration has is imported here, while the gateway starts, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from gateway.clock import Clock
@@ -29,13 +30,13 @@ INDEXED = ("ambient-air", "surface-water")
 """Kinds of stations that have an index (index_now.py)."""
 
 
-def lines_of(config: Config, clock: Clock, intake: Intake) -> dict[str, Line]:
+def lines_of(config: Config, clock: Clock, intake: Intake, random: Random) -> dict[str, Line]:
     """Of each bus that has channels: without any it has nothing to do."""
     if not config.bus:
         return {}
     from gateway.ingest.line import Line
 
-    lines = [Line(bus, config.channel, clock, intake.poll) for bus in config.bus]
+    lines = [Line(bus, config.channel, clock, intake.poll, rng=random) for bus in config.bus]
     return {line.id: line for line in lines if line.polls}
 
 

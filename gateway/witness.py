@@ -80,13 +80,15 @@ class Counters:
     retry_in_s: float = 0.0  # length of the pause under way, 0 outside one
 
 
-def witnesses(config: Config, journal: Journal, now_ms: Callable[[], int]) -> dict[str, Witness]:
+def witnesses(
+    config: Config, journal: Journal, now_ms: Callable[[], int], random: Random
+) -> dict[str, Witness]:
     """Those of a configuration, by their names."""
     keeping = asyncio.Lock()
     made = [
         Witness(
             settings.url, witness_key(settings.vkey_file.read_bytes()), journal, config.gateway.state_dir,
-            now_ms, keeping,
+            now_ms, keeping, random=random,
         )
         for settings in config.witness
     ]  # fmt: skip
@@ -105,12 +107,13 @@ class Witness:
         now_ms: Callable[[], int],
         keeping: asyncio.Lock,
         *,
+        random: Random | None = None,
         backoff: Backoff | None = None,
         backoff_refused: Backoff | None = None,
         exchange_s: float = EXCHANGE_S_MAX,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
-        random = Random()
+        random = random or Random()
         self.url = url
         self.name = verifier.name
         self.counters = Counters()

@@ -107,13 +107,15 @@ def configured(reader: Reader) -> list[Channel]:
     return []
 
 
-def feed(reader: Reader, lanes: dict[str, Lane], entries: Iterable[Stored], source: str) -> None:
-    """Give the readings of these entries to their lane, as of the time they arrived or were located."""
+def feed(reader: Reader, lanes: dict[str, Lane], first: int, last: int, source: str) -> None:
+    """Give the readings of a source among entries first..last to its lane, as of the time they arrived or
+    were located.
+    """
     lane = lanes.get(source)
     if lane is None:
         return
-    for entry in entries:
-        if entry.source != source or entry.first_ms is None:
+    for entry in reader.of_source(first, last, source):
+        if entry.first_ms is None:
             continue
         if entry.kind == EVENT:
             for _, message in _located(reader, entry):
@@ -199,7 +201,7 @@ def resume(reader: Reader, windows: Windows, mono_s: float) -> None:
         windows.resume(start_ms if start_ms == end_ms else start_ms + length, newest)
     windows.replaying = True
     for first, last, source in reader.spans(windows.next_ms or 0):
-        feed(reader, windows.lanes, reader.of_source(first, last, source), source)
+        feed(reader, windows.lanes, first, last, source)
     windows.replaying = False
     if newest and windows.next_ms is not None:
         windows.mark_late(
@@ -228,7 +230,7 @@ def recompute(
             state.expected = expected.get(state.channel.symbol) or None
             state.carried = left(state.channel, before.get(state.channel.symbol))
         for first, last, source in reader.spans(start_ms, end_ms):
-            feed(reader, scratch.lanes, reader.of_source(first, last, source), source)
+            feed(reader, scratch.lanes, first, last, source)
         return scratch.close(start_ms), stored, through
     finally:
         reader.rows("COMMIT")

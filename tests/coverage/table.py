@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
-import platform
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +10,7 @@ from typing import NamedTuple
 from coverage import Coverage
 
 from tests.coverage.parts import FOUR, PARTS, Part
+from tools.bench.measure import machine
 
 SHOWN_BELOW = 90.0
 
@@ -93,7 +92,7 @@ def text(told: dict[Part, dict[str, Module]], root: Path, tests: str) -> str:
             "# Coverage: which lines and branches the tests reach",
             "",
             "Written by `python -m tests.coverage` (see [README.md](README.md)).",
-            f"{datetime.date.today()}, commit {_commit(root)}, {_machine()}; {tests}.",
+            f"{datetime.date.today()}, commit {_commit(root)}, {machine()}; {tests}.",
             "",
             "| part | lines | | branches | | aim |",
             "|---|---|---|---|---|---|",
@@ -123,8 +122,3 @@ def _commit(root: Path) -> str:
     return git("rev-parse", "--short", "HEAD") + (
         " with changes" if git("status", "--porcelain", "-uno") else ""
     )
-
-
-def _machine() -> str:
-    cores = f"{os.cpu_count()} cores"
-    return f"{platform.system()} {platform.machine()}, {cores}, CPython {platform.python_version()}"

@@ -22,6 +22,7 @@ from protocol.reading import float_bits
 from protocol.session import DeviceSession
 from simulator import device_load
 from tests.gateway.intake_rig import KEY, START, Rig, channels, hello, readings, until, wire
+from tools.station import wiring
 
 WAIT_S = 0.3
 
@@ -130,5 +131,6 @@ def test_the_device_waits_longer_than_the_gateway_collects():
 
 def test_the_load_of_the_bench_is_the_firmwares():
     assert (device_load.FULL, device_load.HOLD_MS) == (store.ROWS_MAX, uplink.HOLD_MS)
+    assert wiring.HOLD_MS == uplink.HOLD_MS
     assert inspect.signature(DeviceSession).parameters["window_frames"].default == device_load.WINDOW
     assert device_load.ROWS * 1000 / device_load.POLL_MS == 20

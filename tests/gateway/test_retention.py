@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -444,6 +445,25 @@ def test_a_smaller_file_that_is_not_the_journal_takes_nobodys_name(tmp_path, mon
     with pytest.raises(JournalError, match="make room"):
         compact(log.path)
     assert dump(log) == content and not list(tmp_path.glob("*.compact*"))
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_it_needs_the_room_of_what_is_in_use_and_some_to_spare(tmp_path, monkeypatch, spare, fits):
+    log = Log(tmp_path)
+    filled(log)
+    with sqlite3.connect(log.path) as connection:
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    connection.close()
+    room = (pages - free) * size + compact_module.SPARE_BYTES + spare
+    monkeypatch.setattr(compact_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=room))
+    if fits:
+        compact(log.path)
+    else:
+        with pytest.raises(JournalError, match="make room"):
+            compact(log.path)
 
 
 def test_a_journal_of_another_version_or_no_journal_is_not_made_smaller(tmp_path):

@@ -7,11 +7,11 @@ import platform
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.promises.rows import Named, Row
 from tests.promises.state import Of, Result
+from tools.bench import measure
 
 
 class Line(NamedTuple):
@@ -78,18 +78,8 @@ def reached(
 
 
 def machine() -> str:
-    model = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}"
-    )
+    return f"{measure.machine()}, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
 def markdown(

@@ -79,8 +79,8 @@ def test_a_kill_loses_nothing_of_what_the_gateway_has_read(tmp_path):
 
 
 def keeps_nothing(*arguments: Any) -> Gateway:
-    config, clock, begun, journal, _ = arguments
-    return Gateway(config, clock, begun, journal, Uncommitted(None))
+    config, clock, begun, journal, _, random = arguments
+    return Gateway(config, clock, begun, journal, Uncommitted(None), random)
 
 
 def test_control_without_that_memory_each_kill_loses_a_reading(tmp_path):

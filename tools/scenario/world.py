@@ -1,8 +1,8 @@
 """A scenario's world in one event loop: the real gateway, its destinations, its devices, the wires between.
 
 Rule 1: the gateway is gateway.app.Gateway with its real journal, made and run as gateway/process.py does. It
-        gets a clock, a journal that is stepped (stepped.py), a disk and a folder for what outlives a kill
-        (gateway/journal/uncommitted.py) from here, and nothing else.
+        gets a clock, a journal that is stepped (stepped.py), a disk, a folder for what outlives a kill
+        (gateway/journal/uncommitted.py) and a seeded source for its pauses from here, and nothing else.
 Rule 2: it is started again a moment after it ended by itself, as by systemd; a kill is one of everything that
         is its own: tasks, timers, sockets, the journal's thread.
 Rule 3: a wire that a fault is about has a proxy on it. The ledger hears of readings from the devices, and of
@@ -296,11 +296,8 @@ class World:
             return SteppedJournal(path, self.disk.connect, checkpoints).in_loop(self.loop)
 
         memory = Uncommitted(self.site.memory) if begun.config.bus else None
-        gateway = self._make(begun.config, self.clock, begun, journal, memory)
-        for place, one in enumerate([*gateway.workers.values(), *gateway.witnesses.values()]):
-            random = self.random(f"gateway {self.starts} {place}")  # of its pauses, which replay, too
-            one._backoff._random = one._backoff_refused._random = random
-        return gateway
+        random = self.random(f"gateway {self.starts}")
+        return self._make(begun.config, self.clock, begun, journal, memory, random)
 
     def _ended(self, part: Part, task: asyncio.Task[None]) -> None:
         if task.cancelled() or part.dead:
